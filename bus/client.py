@@ -1,0 +1,354 @@
+"""The connection to NATS: publish with an acknowledgement, in atomic batches, read, look up.
+
+What crosses it are subjects, bytes and stored messages; nats-py's own types stay inside. A
+connection that is lost comes back by itself, for ever; `on_reconnect` callbacks run after it did.
+"""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import ServiceUnavailableError
+from nats.nuid import NUID
+from pydantic import BaseModel, ConfigDict
+
+from bus.reader import Reader
+from bus.stored import Stored, from_direct_get
+from bus.streams import Retention, ensure_streams
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH: Final = 500
+"""Messages per atomic batch; the server's own limit is 1,000."""
+
+_SAY_EVERY_S: Final = 5.0
+_WRONG_LAST_SEQUENCE: Final = (10071, 10164)
+
+
+class BusError(Exception):
+    """Raised when NATS did not do what was asked; the two below say which kind."""
+
+
+class UnavailableError(BusError):
+    """Raised when no answer came in time: whether a message was stored is not known."""
+
+
+class ConflictError(BusError):
+    """Raised when a subject holds another last message than expected: someone else wrote."""
+
+
+class NatsSettings(BaseModel):
+    """How to reach NATS: address, TLS files, and one of credentials file, nkey seed or user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = "nats://127.0.0.1:4222"
+    credentials: Path | None = None
+    nkey_seed: Path | None = None
+    user: str | None = None
+    password: str | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the TLS context that the settings ask for; raise OSError when a file is not readable."""
+        if not (self.tls_ca or self.tls_cert or self.url.startswith("tls://")):
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca)
+        if self.tls_cert:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+        return context
+
+
+class Message(NamedTuple):
+    """A message to publish. `expected_last` is the stream sequence that its subject must end at."""
+
+    subject: str
+    data: bytes
+    expected_last: int | None = None
+
+
+class Bus:
+    """One connection to NATS with JetStream."""
+
+    def __init__(self, client: Client, keep: Retention) -> None:
+        self._client = client
+        self._js = client.jetstream()
+        self._keep = keep
+        self._names = NUID()
+        self._readers: set[Reader] = set()
+        self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self._waiting_said = 0.0
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def connect(
+        cls,
+        settings: NatsSettings,
+        *,
+        name: str,
+        keep: Retention | None = None,
+        patience_s: float | None = None,
+    ) -> Self:
+        """Connect, and wait for NATS as long as it takes, saying so every few seconds.
+
+        With `patience_s` raise UnavailableError when NATS could not be reached by then.
+        """
+        client = Client()
+        bus = cls(client, keep or Retention())
+        options: dict[str, Any] = {
+            "servers": [url.strip() for url in settings.url.split(",")],
+            "name": f"commonwatt-{name}",
+            "error_cb": bus._say_error,
+            "disconnected_cb": bus._say_disconnected,
+            "reconnected_cb": bus._reconnected,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.25,
+            "connect_timeout": 2,
+            "ping_interval": 10,
+            "max_outstanding_pings": 2,
+            "tls": settings.tls(),
+            "user": settings.user,
+            "password": settings.password,
+            "user_credentials": str(settings.credentials) if settings.credentials else None,
+            "nkeys_seed": str(settings.nkey_seed) if settings.nkey_seed else None,
+        }
+        try:
+            async with asyncio.timeout(patience_s):
+                await client.connect(**{key: value for key, value in options.items() if value is not None})
+                await bus._ensure_streams()
+        except TimeoutError:
+            await client.close()
+            raise UnavailableError(
+                f"no NATS with JetStream at {settings.url} within {patience_s:g} s: "
+                "start it, or name another with --nats-url"
+            ) from None
+        except BaseException:
+            await client.close()
+            raise
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """True while the connection stands."""
+        return bool(self._client.is_connected)
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Run `callback` each time the connection came back."""
+        self._on_reconnect.append(callback)
+
+    async def close(self) -> None:
+        """Close the connection; what was not acknowledged may be lost."""
+        for reader in list(self._readers):
+            await reader.close()
+        if not self._client.is_closed:
+            await self._client.close()
+
+    # --- publishing ---
+
+    async def publish(self, message: Message, *, timeout: float = 5.0) -> int:
+        """Store one message and return its stream sequence.
+
+        Raises UnavailableError or ConflictError.
+        """
+        headers = _expectation(message) or None
+        return _sequence(await self._request(message.subject, message.data, headers, timeout))
+
+    async def publish_batch(self, messages: Sequence[Message], *, timeout: float = 10.0) -> int:
+        """Store all messages or none, in order, and return the stream sequence of the last.
+
+        At most MAX_BATCH of them, all of one stream. `expected_last` counts where a subject
+        occurs first in the batch. Raises UnavailableError or ConflictError.
+        """
+        if not 0 < len(messages) <= MAX_BATCH:
+            raise ValueError(f"{len(messages)} messages in a batch; 1 to {MAX_BATCH} are allowed")
+        if len(messages) == 1:
+            return await self.publish(messages[0], timeout=timeout)
+        batch = self._names.next().decode()
+        try:
+            for number, message in enumerate(messages[:-1], 1):
+                headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+                await self._client.publish(message.subject, message.data, headers=headers | _expectation(message))
+        except (ConnectionClosedError, OutboundBufferLimitError) as error:
+            raise UnavailableError(str(error)) from error
+        last = messages[-1]
+        headers = {
+            "Nats-Batch-Id": batch,
+            "Nats-Batch-Sequence": str(len(messages)),
+            "Nats-Batch-Commit": "1",
+        }
+        return _sequence(await self._request(last.subject, last.data, headers | _expectation(last), timeout))
+
+    async def publish_core(self, subject: str, data: bytes) -> None:
+        """Send without storing or acknowledgement."""
+        await self._client.publish(subject, data)
+
+    # --- reading ---
+
+    def read(
+        self,
+        stream: str,
+        subjects: Sequence[str] = (),
+        *,
+        after: int = 0,
+        last_per_subject: bool = False,
+        since_ms: int | None = None,
+        buffer: int = 1000,
+    ) -> Reader:
+        """Return a reader of a stream from the sequence after `after` on, in stream order, for ever.
+
+        `last_per_subject` begins with the last message of each subject instead; `since_ms`
+        begins at a JetStream time. At most `buffer` messages are held in memory.
+        """
+        reader = Reader(
+            self._client,
+            stream,
+            subjects,
+            after=after,
+            last_per_subject=last_per_subject,
+            since_ms=since_ms,
+            buffer=buffer,
+        )
+        self._readers.add(reader)
+        reader.on_close = self._readers.discard
+        return reader
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Call `callback` with each message on a core subject; return a coroutine function that ends it."""
+
+        async def hand_over(message: Msg) -> None:
+            await callback(message.data)
+
+        subscription: Subscription = await self._client.subscribe(subject, cb=hand_over)
+
+        async def end() -> None:
+            if not self._client.is_closed:
+                await subscription.unsubscribe()
+
+        return end
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        """Return the last message of a subject, or None."""
+        reply = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+        return from_direct_get(reply)
+
+    async def message(self, stream: str, sequence: int) -> Stored | None:
+        """Return the message at a stream sequence, or None if it is gone."""
+        reply = await self._ask(f"$JS.API.DIRECT.GET.{stream}", json.dumps({"seq": sequence}).encode())
+        return from_direct_get(reply)
+
+    async def next_after(self, stream: str, subject: str, sequence: int) -> Stored | None:
+        """Return the first message of a subject at or after a stream sequence, or None."""
+        ask = {"seq": sequence, "next_by_subj": subject}
+        return from_direct_get(await self._ask(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode()))
+
+    async def stream_bounds(self, stream: str) -> tuple[int, int]:
+        """Return the first and last sequence of a stream (0, 0 while it is empty and new)."""
+        try:
+            info = await self._js.stream_info(stream)
+        except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, ConnectionClosedError) as error:
+            raise UnavailableError(f"JetStream did not answer: {error!r}") from error
+        return info.state.first_seq, info.state.last_seq
+
+    # --- inside ---
+
+    async def _ask(self, subject: str, data: bytes) -> Msg:
+        try:
+            return await self._client.request(subject, data, timeout=5)
+        except (
+            NatsTimeoutError,
+            NoRespondersError,
+            ConnectionClosedError,
+            OutboundBufferLimitError,
+        ) as error:
+            raise UnavailableError(f"JetStream did not answer: {error!r}") from error
+
+    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
+        lost = self._lost
+        request = asyncio.ensure_future(self._client.request(subject, data, timeout=timeout, headers=headers))
+        try:
+            # A connection that breaks takes the acknowledgement with it: no use in waiting for the timeout.
+            await asyncio.wait({request, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not request.done():
+                raise UnavailableError(f"the connection was lost before {subject} was acknowledged")
+            return await request
+        except NoRespondersError as error:
+            await self._ensure_quietly()
+            raise UnavailableError(f"no stream takes {subject}") from error
+        except (NatsTimeoutError, ConnectionClosedError, OutboundBufferLimitError) as error:
+            raise UnavailableError(f"{subject} was not acknowledged: {error!r}") from error
+        finally:
+            request.cancel()
+
+    async def _ensure_streams(self) -> None:
+        while True:
+            try:
+                return await ensure_streams(self._js, self._keep)
+            except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError) as error:
+                self._say_waiting(error)
+                await asyncio.sleep(0.25)
+
+    async def _ensure_quietly(self) -> None:
+        try:
+            await ensure_streams(self._js, self._keep)
+        except Exception as error:  # the caller tries again
+            log.debug("streams not ensured", error=repr(error))
+
+    async def _say_error(self, error: Exception) -> None:
+        self._say_waiting(error)
+
+    def _say_waiting(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._waiting_said >= _SAY_EVERY_S:
+            self._waiting_said = now
+            log.warning("waiting for NATS", reason=str(error) or type(error).__name__)
+
+    async def _say_disconnected(self) -> None:
+        self._lost.set_result(None)
+        self._lost = asyncio.get_running_loop().create_future()
+        if not self._client.is_closed:
+            log.warning("connection to NATS lost, reconnecting")
+
+    async def _reconnected(self) -> None:
+        log.info("connection to NATS is back")
+        await self._ensure_quietly()
+        for reader in list(self._readers):
+            reader.restart()
+        for callback in self._on_reconnect:
+            await callback()
+
+
+def _expectation(message: Message) -> dict[str, str]:
+    if message.expected_last is None:
+        return {}
+    return {"Nats-Expected-Last-Subject-Sequence": str(message.expected_last)}
+
+
+def _sequence(reply: Msg) -> int:
+    answer = json.loads(reply.data)
+    if error := answer.get("error"):
+        text = f"{error.get('description')} ({error.get('err_code')})"
+        if error.get("err_code") in _WRONG_LAST_SEQUENCE:
+            raise ConflictError(text)
+        if error.get("code") == 503:
+            raise UnavailableError(text)
+        raise BusError(text)
+    return int(answer["seq"])
+
+
+def connection_of(bus: Bus) -> Client:
+    """Return nats-py's connection, for tests that look behind the bus."""
+    return bus._client

@@ -1,0 +1,89 @@
+"""The streams and buckets of Commonwatt, and how they are kept.
+
+Creating them is idempotent: every process ensures what it needs, and settings that an operator
+changed by hand (replicas, age) are left as they are.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.errors import BadRequestError, NotFoundError
+
+_DAY: Final = 86_400.0
+
+REGISTRY: Final = "registry"
+CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long streams keep their messages, in days, and on how many servers."""
+
+    readings_days: float = 35
+    alerts_days: float = 90
+    rejected_days: float = 35
+    replicas: int = 1
+
+
+def configurations(keep: Retention) -> list[StreamConfig]:
+    """Return the configuration of every stream, buckets included."""
+
+    def stream(name: str, *subjects: str, days: float | None = None) -> StreamConfig:
+        return StreamConfig(
+            name=name,
+            subjects=list(subjects),
+            max_age=None if days is None else days * _DAY,
+            storage=StorageType.FILE,
+            num_replicas=keep.replicas,
+            allow_atomic=True,
+            allow_direct=True,
+            discard=DiscardPolicy.OLD,
+            max_msg_size=1024 * 1024,
+        )
+
+    def bucket(name: str, per_key: int) -> StreamConfig:
+        return StreamConfig(
+            name=f"KV_{name}",
+            subjects=[f"$KV.{name}.>"],
+            max_msgs_per_subject=per_key,
+            storage=StorageType.FILE,
+            num_replicas=keep.replicas,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+            deny_delete=True,
+            discard=DiscardPolicy.NEW,
+        )
+
+    live = StreamConfig(
+        name="LIVE",
+        subjects=["live.*"],
+        max_msgs_per_subject=1,
+        storage=StorageType.MEMORY,
+        num_replicas=keep.replicas,
+        allow_direct=True,
+    )
+    return [
+        stream("READINGS", "readings.>", days=keep.readings_days),
+        live,
+        stream("INTERVALS", "intervals.*"),
+        stream("ALERTS", "alerts.*.*", days=keep.alerts_days),
+        stream("REJECTED", "rejected.*.*", days=keep.rejected_days),
+        # Versions of a community are never overwritten: the bucket keeps every one of them.
+        bucket(REGISTRY, -1),
+        bucket(CHECKPOINTS, 1),
+    ]
+
+
+async def ensure_streams(js: JetStreamContext, keep: Retention) -> None:
+    """Create the streams that are missing; raises nats errors when JetStream is not there."""
+    for config in configurations(keep):
+        assert config.name is not None
+        try:
+            await js.stream_info(config.name)
+        except NotFoundError:
+            try:
+                await js.add_stream(config)
+            except BadRequestError:  # another process was faster
+                await js.stream_info(config.name)
