@@ -281,7 +281,8 @@ class Bus:
         request = asyncio.ensure_future(self._client.request(subject, data, timeout=timeout, headers=headers))
         try:
             # A connection that breaks takes the acknowledgement with it: no use in waiting for the timeout.
-            await asyncio.wait([request, lost], return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {request, lost}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
                 raise UnavailableError(f"the connection was lost before {subject} was acknowledged")
             return await request

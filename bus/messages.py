@@ -1,4 +1,4 @@
-"""The messages that the aggregator sends: frames, refused readings.
+"""The messages that the aggregator sends: frames, settled intervals, alerts, refused readings.
 
 Encoded as JSON with msgspec. Field names carry their unit; times are milliseconds since
 1970-01-01 UTC. What a home or community lacks is null, never 0.
@@ -10,6 +10,10 @@ import msgspec
 
 Light = Literal["GREEN", "YELLOW", "RED", "UNKNOWN"]
 Trend = Literal["RISING", "STEADY", "FALLING"]
+IntervalStatus = Literal["PROVISIONAL", "FINAL"]
+AlertKind = Literal[
+    "SURPLUS_STARTED", "SURPLUS_ENDED", "METER_SILENT", "METER_BACK", "IMPORT_PEAK_STARTED", "IMPORT_PEAK_ENDED"
+]
 Quality = Literal["MEASURED", "SUBSTITUTED", "ESTIMATED", "MISSING", "STALE"]
 
 
@@ -89,6 +93,64 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     homes: dict[str, msgspec.Raw]
 
 
+class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One home in one settled interval. Energy in whole Wh; money and CO2 are exact decimals as text."""
+
+    home: str
+    start: str
+    end: str
+    import_wh: int
+    """C: drawn from the grid."""
+    export_wh: int
+    """G: injected."""
+    pv_wh: int
+    load_wh: int
+    charge_wh: int
+    discharge_wh: int
+    allocated_wh: int
+    """A: of the community's production, used by this home."""
+    residual_import_wh: int
+    """C - A."""
+    residual_export_wh: int
+    """R: of this home's injection, not used by the community."""
+    saving: str
+    """What the home saved as a consumer, in minor units of the currency."""
+    credit: str
+    """What the home earned more as a producer, in minor units of the currency."""
+    co2_avoided_g: str
+    quality: Quality
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """One settlement interval of a community at one revision, whole. Times are RFC 3339 in UTC.
+
+    (community, start, revision) is its identity. `shared_wh` is what the community shared:
+    the sum of the rows' allocated_wh, or min(production, demand) where the key is VIRTUAL.
+    """
+
+    community: str
+    start: str
+    end: str
+    revision: int
+    status: IntervalStatus
+    currency: str
+    shared_wh: int
+    rows: list[IntervalRow]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that must not be missed. `key` is its identity; `at` and `value` say when and how much."""
+
+    key: str
+    kind: AlertKind
+    community: str
+    home: str
+    at: int
+    value: float | None
+    limit: float | None
+    meter: str | None = None
+
+
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """A refused reading, whole: `payload` is its text as it came (bytes that are no UTF-8 escaped)."""
 
@@ -103,6 +165,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 _encoder: Final = msgspec.json.Encoder()
 _frames: Final = msgspec.json.Decoder(Frame)
 _homes: Final = msgspec.json.Decoder(HomeState)
+_intervals: Final = msgspec.json.Decoder(Interval)
+_alerts: Final = msgspec.json.Decoder(Alert)
+_rejected: Final = msgspec.json.Decoder(Rejected)
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -118,3 +183,18 @@ def decode_frame(payload: bytes) -> Frame:
 def decode_home(raw: msgspec.Raw) -> HomeState:
     """Return one home of a frame; raise msgspec.DecodeError if it is none."""
     return _homes.decode(raw)
+
+
+def decode_interval(payload: bytes) -> Interval:
+    """Return the interval in `payload`; raise msgspec.DecodeError if it is none."""
+    return _intervals.decode(payload)
+
+
+def decode_alert(payload: bytes) -> Alert:
+    """Return the alert in `payload`; raise msgspec.DecodeError if it is none."""
+    return _alerts.decode(payload)
+
+
+def decode_rejected(payload: bytes) -> Rejected:
+    """Return the refused reading in `payload`; raise msgspec.DecodeError if it is none."""
+    return _rejected.decode(payload)
