@@ -1,0 +1,171 @@
+"""The latest frame of one community, decoded only as far as someone looks, and who waits for the next.
+
+Frames come in as bytes; states of the community and of single homes go out. It does no I/O.
+A malformed frame, or a malformed home in a frame, is logged, counted and skipped: the last good
+state stays.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+import structlog
+
+from bus.messages import CommunityState, Frame, HomeState, decode_frame, decode_home
+
+log = structlog.get_logger(__name__)
+
+_MALFORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+class LiveHome(msgspec.Struct, frozen=True):
+    """A home and its community at one moment, both from the same frame."""
+
+    state: HomeState
+    community: CommunityState
+
+
+class Counts(msgspec.Struct):
+    """What feeds count together: frames taken in, malformed frames and homes, gaps in frame numbers."""
+
+    frames: int = 0
+    malformed: int = 0
+    gaps: int = 0
+
+
+class Watcher:
+    """Someone who waits for a change; any number of changes before they look are one."""
+
+    __slots__ = ("changed",)
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+
+
+class Feed:
+    """The latest frame of one community."""
+
+    def __init__(self, community: str, counts: Counts) -> None:
+        self.community = community
+        self.version = 0
+        """Grows by one with each frame taken in."""
+        self.received_ms: int | None = None
+        """When the latest frame was stored or came, in ms since 1970 UTC."""
+        self.asked_s = 0.0
+        """When someone asked last, on the event loop's clock."""
+        self.answered = asyncio.Event()
+        """Set once it is known whether the community has a frame."""
+        self.refetch = asyncio.Event()
+        """Set when frames may have been missed."""
+        self._counts = counts
+        self._frame: Frame | None = None
+        self._states: dict[str, HomeState | None] = {}
+        self._fresh: set[str] = set()
+        self._community_watchers: set[Watcher] = set()
+        self._home_watchers: dict[str, set[Watcher]] = {}
+
+    @property
+    def watchers(self) -> int:
+        """How many wait: for the community, and for each home."""
+        return len(self._community_watchers) + sum(map(len, self._home_watchers.values()))
+
+    def take(self, payload: bytes, received_ms: int) -> None:
+        """Take in the next frame and wake those whose object may have changed.
+
+        Where its number is not the successor of the frame before, every home may have.
+        """
+        frame = self._decode(payload)
+        if frame is None:
+            return
+        before = self._frame
+        if before is not None and frame.number == before.number + 1:
+            changed: set[str] | None = set(frame.changed)
+        else:
+            changed = None
+            self._counts.gaps += before is not None and frame.number != before.number
+        self._put(frame, received_ms, changed)
+
+    def take_stored(self, payload: bytes, stored_ms: int) -> None:
+        """Take in the frame that the stream holds last, unless the latest one is younger."""
+        frame = self._decode(payload)
+        if frame is not None and (self._frame is None or frame.at >= self._frame.at):
+            self._put(frame, stored_ms, None)
+
+    def community_state(self) -> CommunityState | None:
+        """Return the community's state, or None before its first frame."""
+        return None if self._frame is None else self._frame.state
+
+    def live_home(self, home: str) -> LiveHome | None:
+        """Return a home with its community, or None if there is no state of it."""
+        if self._frame is None:
+            return None
+        if home not in self._fresh:
+            self._states[home] = self._decode_home(self._frame, home)
+            self._fresh.add(home)
+        state = self._states[home]
+        return None if state is None else LiveHome(state, self._frame.state)
+
+    # --- watching ---
+
+    def watch_community(self, watcher: Watcher) -> None:
+        """Wake the watcher with each frame."""
+        self._community_watchers.add(watcher)
+
+    def unwatch_community(self, watcher: Watcher) -> None:
+        """Undo watch_community."""
+        self._community_watchers.discard(watcher)
+
+    def watch_home(self, home: str, watcher: Watcher) -> None:
+        """Wake the watcher with each frame in which the home may have changed."""
+        self._home_watchers.setdefault(home, set()).add(watcher)
+
+    def unwatch_home(self, home: str, watcher: Watcher) -> None:
+        """Undo watch_home; nothing is left of a home that nobody watches."""
+        watchers = self._home_watchers[home]
+        watchers.discard(watcher)
+        if not watchers:
+            del self._home_watchers[home]
+
+    # --- inside ---
+
+    def _put(self, frame: Frame, received_ms: int, changed: set[str] | None) -> None:
+        self._frame = frame
+        self.version += 1
+        self.received_ms = received_ms
+        self._counts.frames += 1
+        self.answered.set()
+        if changed is None:
+            self._fresh.clear()
+            changed = set(self._home_watchers)
+        else:
+            self._fresh -= changed
+        for watcher in self._community_watchers:
+            watcher.changed.set()
+        for home in changed & self._home_watchers.keys():
+            for watcher in self._home_watchers[home]:
+                watcher.changed.set()
+
+    def _decode(self, payload: bytes) -> Frame | None:
+        try:
+            frame = decode_frame(payload)
+            if frame.state.community != self.community:
+                raise ValueError(f"it is of community {frame.state.community!r}")
+        except _MALFORMED as error:
+            self._counts.malformed += 1
+            log.warning("malformed frame skipped", community=self.community, reason=str(error), bytes=len(payload))
+            return None
+        return frame
+
+    def _decode_home(self, frame: Frame, home: str) -> HomeState | None:
+        raw = frame.homes.get(home)
+        if raw is None:
+            return None
+        try:
+            state = decode_home(raw)
+            if state.home != home:
+                raise ValueError(f"it is of home {state.home!r}")
+        except _MALFORMED as error:
+            self._counts.malformed += 1
+            log.warning("malformed home skipped", community=self.community, home=home, reason=str(error))
+            return self._states.get(home)
+        return state

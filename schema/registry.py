@@ -1,0 +1,74 @@
+"""The registered types: communities and homes as the registry describes them, and their live state.
+
+Community shows a `Community` of the registry, Home a `Household`.
+"""
+
+from typing import Any
+
+import strawberry
+
+from bus.community import Community as RegisteredCommunity
+from resolvers.directory import Household
+from schema.context import Info
+from schema.enums import AllocationKey
+from schema.fields import shows
+from schema.live import CommunityLive, HomeLive
+from schema.scalars import Duration, Ratio
+
+
+def _homes(root: Any) -> Any:
+    community: RegisteredCommunity = root
+    return [Household(community, home) for home in community.homes]
+
+
+async def _community_live(root: Any, info: Info) -> Any:
+    community: RegisteredCommunity = root
+    return await info.context.live.community(community.id)
+
+
+def _home_name(root: Any) -> str:
+    household: Household = root
+    return household.home.name or household.home.id
+
+
+def _participation(root: Any) -> Ratio:
+    household: Household = root
+    return Ratio(household.home.participation / 100)
+
+
+async def _home_live(root: Any, info: Info) -> Any:
+    household: Household = root
+    return await info.context.live.home(household.community.id, household.home.id)
+
+
+@strawberry.type(description="A home of a community, as it is registered.")
+class Home:
+    id: strawberry.ID = shows("key", "The id of the home, opaque: pass it back as it is.")
+    name: str = strawberry.field(resolver=_home_name, description="What people call the home.")
+    key: Ratio | None = shows(
+        "home.key",
+        "Its fixed part of the community's production, 0 to 1, rounded to four decimals; "
+        "null where the community shares without keys.",
+    )
+    participation: Ratio = strawberry.field(
+        resolver=_participation, description="The part of its energy that takes part in sharing, above 0 to 1."
+    )
+    live: HomeLive | None = strawberry.field(
+        resolver=_home_live, description="The home at this moment; null before its first reading."
+    )
+    community: "Community" = shows("community", "The community of the home.")
+
+
+@strawberry.type(description="An energy community, as it is registered.")
+class Community:
+    id: strawberry.ID = shows("id", "The id of the community.")
+    name: str = shows("name", "What people call the community.")
+    timezone: str = shows("timezone", "Its time zone, an IANA name such as Europe/Vienna; its days begin there.")
+    settlement_interval: Duration = shows("settlement_interval", "How long one settlement interval lasts.")
+    allocation_key: AllocationKey = shows("allocation_key", "The rule by which production is shared among its homes.")
+    homes: list[Home] = strawberry.field(
+        resolver=_homes, description="Its homes, at most 1,000, in the order in which they are registered."
+    )
+    live: CommunityLive | None = strawberry.field(
+        resolver=_community_live, description="The community at this moment; null before its first reading."
+    )

@@ -1,0 +1,110 @@
+"""The custom scalars: how power, energy, ratios, times and durations look in JSON.
+
+They are written here and nowhere else. Inside, they are plain numbers and strings with the units
+of the domain objects; a value that cannot be shown raises ValueError.
+"""
+
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any, Final, NewType
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+Watts = NewType("Watts", float)
+WattHours = NewType("WattHours", int)
+Ratio = NewType("Ratio", float)
+Decimal = NewType("Decimal", str)
+DateTime = NewType("DateTime", int)
+"""ms since 1970 UTC."""
+Duration = NewType("Duration", timedelta)
+
+_UNITS: Final = ((86_400_000, "D"), (3_600_000, "H"), (60_000, "M"))
+
+
+def show_watts(value: Any) -> int | float:
+    """Return a power in W with at most one decimal, an integer where it is whole."""
+    return _rounded(value, 1)
+
+
+def show_watt_hours(value: Any) -> int:
+    """Return an energy in whole Wh."""
+    if value != int(value):
+        raise ValueError(f"{value!r} is no whole number of Wh")
+    return int(value)
+
+
+def show_ratio(value: Any) -> int | float:
+    """Return a ratio with at most four decimals, an integer where it is 0 or 1."""
+    return _rounded(value, 4)
+
+
+def show_time(value: Any) -> str:
+    """Return a time, in ms since 1970 UTC, as RFC 3339 in UTC; milliseconds only where there are some."""
+    seconds, milliseconds = divmod(int(value), 1000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{milliseconds:03}Z" if milliseconds else f"{text}Z"
+
+
+def show_duration(value: timedelta) -> str:
+    """Return a duration, at least 0 and in whole ms, as ISO 8601 of days, hours, minutes and seconds."""
+    left = value // timedelta(milliseconds=1)
+    if left < 0:
+        raise ValueError(f"{value!r} is negative")
+    days, clock = "", ""
+    for size, letter in _UNITS:
+        count, left = divmod(left, size)
+        if count and letter == "D":
+            days = f"{count}D"
+        elif count:
+            clock += f"{count}{letter}"
+    if left:
+        clock += f"{left / 1000:g}S"
+    if not days and not clock:
+        return "PT0S"
+    return f"P{days}{'T' + clock if clock else ''}"
+
+
+def _rounded(value: Any, digits: int) -> int | float:
+    if not isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def scalar_map() -> dict[object, ScalarDefinition]:
+    """Return the definition of each custom scalar by its Python type."""
+    return {
+        Watts: strawberry.scalar(
+            name="Watts",
+            description="Electric power in W: a JSON number with at most one decimal, an integer where it is whole.",
+            serialize=show_watts,
+        ),
+        WattHours: strawberry.scalar(
+            name="WattHours",
+            description="Energy in whole Wh: a JSON integer that may exceed the 32 bits of Int.",
+            serialize=show_watt_hours,
+        ),
+        Ratio: strawberry.scalar(
+            name="Ratio",
+            description="A ratio from 0 to 1 without unit: a JSON number with at most four decimals.",
+            serialize=show_ratio,
+        ),
+        Decimal: strawberry.scalar(
+            name="Decimal",
+            description='An exact decimal number as a string, such as "-12.5".',
+            serialize=str,
+        ),
+        DateTime: strawberry.scalar(
+            name="DateTime",
+            description='A time in UTC after RFC 3339, such as "2030-06-01T10:15:00Z"; '
+            "milliseconds are given only where they are not zero.",
+            specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+            serialize=show_time,
+        ),
+        Duration: strawberry.scalar(
+            name="Duration",
+            description='A duration after ISO 8601, such as "PT15M".',
+            serialize=show_duration,
+        ),
+    }

@@ -1,0 +1,51 @@
+"""The root fields of subscriptions: the current value first, then each change, the latest one winning.
+
+The resolvers return a stream and are none themselves: so an unknown id is an error of the
+operation, before anything is streamed.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+import strawberry
+from strawberry.types.nodes import SelectedField, Selection
+
+from schema.context import Info
+from schema.live import CommunityLive, HomeLive
+from schema.query import CommunityId, HomeId
+
+
+def _home(info: Info, id: HomeId) -> Any:
+    household = info.context.directory.household(id)
+    with_community = any(_shows_community(field.selections) for field in info.selected_fields)
+    return info.context.live.stream_home(household.community.id, household.home.id, with_community=with_community)
+
+
+def _community(info: Info, id: CommunityId) -> Any:
+    return info.context.live.stream_community(info.context.directory.community(id).id)
+
+
+def _shows_community(selections: Iterable[Selection]) -> bool:
+    """Say whether a selection on HomeLive shows its community, in fragments too."""
+    return any(
+        selection.name == "community"
+        if isinstance(selection, SelectedField)
+        else _shows_community(selection.selections)
+        for selection in selections
+    )
+
+
+@strawberry.type(description="What is so at this moment, and each change of it.")
+class Subscription:
+    home: AsyncGenerator[HomeLive, None] = strawberry.subscription(
+        resolver=_home,
+        description="A home: its state now, then each change, of its community too where that is selected. "
+        "It waits while there is no reading; an unknown id is an error NOT_FOUND. "
+        "A slow client skips states and always gets the latest one.",
+    )
+    community: AsyncGenerator[CommunityLive, None] = strawberry.subscription(
+        resolver=_community,
+        description="A community: its state now, then each change. "
+        "It waits while there is no reading; an unknown id is an error NOT_FOUND. "
+        "A slow client skips states and always gets the latest one.",
+    )
