@@ -1,0 +1,105 @@
+"""The app: routes, middleware, and the background tasks that its lifespan owns."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+
+from bus.client import Bus, BusError
+from bus.registry import Registry
+from resolvers.directory import Directory
+from resolvers.live import Live
+from schema.build import build_schema, make_reference
+from schema.context import Context
+from server.endpoint import Endpoint
+from server.files import Files
+from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders
+from server.health import Readiness, show_health
+from server.metrics import CountRequests, Metrics
+from server.options import ServerOptions
+from server.pages import home_page
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S: Final = 1.0
+
+
+def create_app(bus: Bus, options: ServerOptions) -> Starlette:
+    """Return the app. It uses `bus` until its lifespan ends and leaves it open."""
+    directory = Directory(Registry(), now_ms=_now_ms)
+    live = Live(bus, now_ms=_now_ms)
+    metrics = Metrics(bus, directory, live)
+    endpoint = Endpoint(build_schema(), Context(directory, live), options, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_keep_running("registry", partial(directory.follow, bus))),
+                group.create_task(_keep_running("live", live.run)),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def show_home(_: Request) -> Response:
+        return home_page(graphiql=options.development, watch=options.watch_directory is not None)
+
+    routes: list[BaseRoute] = [
+        Route("/", show_home),
+        Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", endpoint),
+        Route("/health", show_health),
+        Route("/ready", Readiness(bus, directory, live, options.frame_age_s).show),
+        Route("/metrics", metrics.show),
+        Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL)),
+    ]
+    if options.watch_directory is not None:
+        routes += [
+            Route("/watch", lambda _: RedirectResponse("/watch/")),
+            Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True)),
+        ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(SecurityHeaders), Middleware(CountRequests, metrics=metrics)],
+        exception_handlers={Exception: _show_error},
+        lifespan=lifespan,
+        max_body_size=options.max_body_bytes,
+    )
+
+
+async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run background work for ever; whatever it raises, begin it anew after a moment."""
+    while True:
+        try:
+            await work()
+        except BusError as error:
+            log.warning("waiting for NATS", work=name, reason=str(error))
+        except Exception:
+            log.exception("background work failed, beginning anew", work=name)
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _show_error(request: Request, error: Exception) -> Response:
+    reference = make_reference()
+    log.error("internal error", reference=reference, path=request.url.path, exc_info=error)
+    body = {
+        "message": f"internal error; quote the reference {reference}",
+        "extensions": {"code": "INTERNAL", "reference": reference},
+    }
+    return JSONResponse({"errors": [body]}, status_code=500)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,113 @@
+"""What the server counts, in a Prometheus registry of its own.
+
+Requests are counted here as they pass; what the live state knows is read when someone asks.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus.client import Bus
+from resolvers.directory import Directory
+from resolvers.live import Live
+
+_PATHS: Final = frozenset({"/", "/graphql", "/health", "/ready", "/metrics"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """The instruments of one app."""
+
+    def __init__(self, bus: Bus, directory: Directory, live: Live) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "commonwatt_http_requests", "HTTP requests answered.", ["method", "path", "status"], registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "commonwatt_http_request_seconds",
+            "Time from a request to the begin of its response.",
+            ["path"],
+            registry=self.registry,
+        )
+        self.websockets = Gauge("commonwatt_websocket_connections", "WebSockets open.", registry=self.registry)
+        self.subscriptions = Gauge(
+            "commonwatt_subscriptions",
+            "Operations open on WebSockets, nearly all of them subscriptions.",
+            registry=self.registry,
+        )
+        self.messages_sent = Counter(
+            "commonwatt_websocket_messages_sent", "Messages sent on WebSockets.", registry=self.registry
+        )
+        self.registry.register(_State(bus, directory, live))
+        ProcessCollector(registry=self.registry)
+
+    async def show(self, _: Request) -> Response:
+        """Answer /metrics."""
+        return Response(generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _State(Collector):
+    """What the bus, the directory and the live state know, read at each scrape."""
+
+    def __init__(self, bus: Bus, directory: Directory, live: Live) -> None:
+        self._bus = bus
+        self._directory = directory
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._live.statistics()
+        yield GaugeMetricFamily("commonwatt_nats_connected", "1 while NATS is connected.", float(self._bus.connected))
+        yield GaugeMetricFamily(
+            "commonwatt_registry_loaded", "1 once the registry was read.", float(self._directory.loaded)
+        )
+        yield GaugeMetricFamily("commonwatt_communities_followed", "Communities followed.", now.communities)
+        yield GaugeMetricFamily("commonwatt_watchers", "Live streams that wait for a change.", now.watchers)
+        yield GaugeMetricFamily(
+            "commonwatt_frame_age_seconds",
+            "Age of the oldest of the latest frames of the communities followed; 0 without any.",
+            max(self._live.ages_s().values(), default=0.0),
+        )
+        yield CounterMetricFamily("commonwatt_frames", "Frames taken in.", now.frames)
+        yield CounterMetricFamily("commonwatt_frames_malformed", "Malformed frames and homes skipped.", now.malformed)
+        yield CounterMetricFamily("commonwatt_frame_gaps", "Frames whose number was not the successor.", now.gaps)
+
+
+class CountRequests:
+    """Counts and times each HTTP response. Paths and methods that are not ours share one label."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = _label(scope["path"])
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        began = time.perf_counter()
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(method, path, str(message["status"])).inc()
+                self._metrics.request_seconds.labels(path).observe(time.perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, count)
+
+
+def _label(path: str) -> str:
+    if path in _PATHS:
+        return path
+    for prefix in ("/static/", "/watch/"):
+        if path.startswith(prefix):
+            return prefix
+    return "other"

@@ -1,0 +1,31 @@
+"""What a server can be told: frozen, validated by whoever reads the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STATIC: Final = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server behaves."""
+
+    development: bool = False
+    """Show GraphiQL."""
+    static_directory: Path = STATIC
+    """Where the built assets lie; served below /static/. GraphiQL's page is graphiql/index.html."""
+    watch_directory: Path | None = None
+    """Where the watch page lies; served below /watch/."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins, beside the server's own, whose pages may open a WebSocket; "*" allows all."""
+    frame_age_s: float = 60.0
+    """How old the latest frame of a followed community may be for the server to be ready."""
+    max_body_bytes: int = 64 * 1024
+    """The largest HTTP request body, and the largest WebSocket message, in bytes."""
+    max_operations: int = 100
+    """How many operations one WebSocket may have open."""
+    init_timeout_s: float = 10.0
+    """How long a WebSocket may take to send connection_init."""
+    drain_s: int = 3
+    """How long the end of the server waits for connections, in whole seconds."""

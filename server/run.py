@@ -1,0 +1,111 @@
+"""Running the app on uvicorn inside the caller's event loop, until the caller cancels.
+
+The loop is the caller's choice; `uvloop.new_event_loop` is the fast one. Signals are the
+caller's too.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+
+from bus.client import Bus
+from server.app import create_app
+from server.options import ServerOptions
+
+_BACKLOG: Final = 2048
+_END_S: Final = 5.0
+
+
+class ListenError(Exception):
+    """Raised when the server cannot listen where it was told to; the text says what to do."""
+
+
+async def serve(
+    bus: Bus,
+    options: ServerOptions,
+    host: str,
+    port: int,
+    *,
+    on_started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until cancelled, then close WebSockets with 1012 and end within 5 s.
+
+    Calls `on_started` with the server's URL once it answers; port 0 is any free one. Raises
+    ListenError before anything starts.
+    """
+    listener = listen(host, port)
+    try:
+        config = uvicorn.Config(
+            create_app(bus, options),
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=options.max_body_bytes,
+            ws_per_message_deflate=False,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=options.drain_s,
+        )
+        server = _Server(config, _url(listener, host), on_started)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(running)
+        finally:
+            server.should_exit = True
+            try:
+                await asyncio.wait([running], timeout=_END_S)
+            finally:
+                running.cancel()
+    finally:
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, less its signal handlers, plus a call when it answers."""
+
+    def __init__(self, config: uvicorn.Config, url: str, on_started: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._url = url
+        self._on_started = on_started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the caller."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self._on_started is not None:
+            self._on_started(self._url)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise ListenError when there can be none."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ListenError(_advice(error, host, port)) from None
+
+
+def _advice(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use: stop what listens there, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not allowed to this user: choose one above 1023 with --port"
+    return f"cannot listen on {host}, port {port}: {error.strerror or error}"
+
+
+def _url(listener: socket.socket, host: str) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
