@@ -1,0 +1,68 @@
+"""Export the state of a community as CSV, one row per change.
+
+python examples/community_csv.py --community demo --count 100 > demo.csv
+"""
+
+import argparse
+import asyncio
+import csv
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+from gql import Client, gql
+from gql.transport.exceptions import TransportError, TransportQueryError
+from gql.transport.websockets import WebsocketsTransport
+
+DOCUMENT = Path(__file__).with_suffix(".graphql").read_text("utf-8")
+
+
+def socket_url(url: str) -> str:
+    """http://host:8000 → ws://host:8000/graphql"""
+    base = url.removeprefix("http").removeprefix("ws").rstrip("/").removesuffix("/graphql")
+    return f"ws{base}/graphql"
+
+
+async def export(url: str, community: str, token: str | None, count: int) -> None:
+    """Write a header and `count` rows, or rows without end for 0; the columns are the document's fields."""
+    transport = WebsocketsTransport(
+        socket_url(url),
+        subprotocols=["graphql-transport-ws"],
+        init_payload={"authorization": f"Bearer {token}"} if token else {},
+    )
+    request = gql(DOCUMENT)
+    request.variable_values = {"community": community}
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    header: list[str] = []
+    async with Client(transport=transport) as session, aclosing(session.subscribe(request)) as results:
+        async for result in results:
+            state = result["community"]
+            if not header:
+                header = list(state)
+                rows.writerow(header)
+            rows.writerow(state[column] for column in header)
+            sys.stdout.flush()
+            count -= 1
+            if count == 0:
+                return
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Export the state of a community as CSV, one row per change.")
+    arguments.add_argument("--url", default="http://127.0.0.1:8000", help="the server (default: %(default)s)")
+    arguments.add_argument("--community", default="demo", help="its id (default: %(default)s)")
+    arguments.add_argument("--token", help="bearer token, where the server asks for one")
+    arguments.add_argument("--count", type=int, default=0, metavar="N", help="end after N rows")
+    given = arguments.parse_args()
+    try:
+        asyncio.run(export(given.url, given.community, given.token, given.count))
+    except KeyboardInterrupt:
+        pass
+    except TransportQueryError as error:
+        sys.exit(f"{given.community}: {error.errors[0]['message'] if error.errors else error}")
+    except TransportError as error:
+        sys.exit(f"{given.url}: {error.__cause__ or error}")
+
+
+if __name__ == "__main__":
+    main()
