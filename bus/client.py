@@ -33,6 +33,8 @@ MAX_BATCH: Final = 500
 
 _SAY_EVERY_S: Final = 5.0
 _WRONG_LAST_SEQUENCE: Final = (10071, 10164)
+_BATCH_LOST: Final = (10176, 10210)
+"""Part of the batch did not arrive (the connection broke in the middle), or too many are open: none is stored."""
 
 
 class BusError(Exception):
@@ -344,7 +346,7 @@ def _sequence(reply: Msg) -> int:
         text = f"{error.get('description')} ({error.get('err_code')})"
         if error.get("err_code") in _WRONG_LAST_SEQUENCE:
             raise ConflictError(text)
-        if error.get("code") == 503:
+        if error.get("code") == 503 or error.get("err_code") in _BATCH_LOST:
             raise UnavailableError(text)
         raise BusError(text)
     return int(answer["seq"])

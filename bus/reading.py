@@ -29,6 +29,7 @@ MAX_REGISTER_WH: Final = 10**12
 MAX_POWER_W: Final = 10**8
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
 
@@ -45,6 +46,14 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _moment(value: Any) -> Any:
+    """Refuse bare numbers, as text too: whether they count seconds or milliseconds is a guess."""
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and "-" not in value[1:]):
+        raise ValueError("must be a date-time in text")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), Field(ge=_EPOCH, lt=_END)]
 RegisterWh = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=MAX_REGISTER_WH, strict=True)]
 PowerW = Annotated[float, BeforeValidator(_number), AllowInfNan(False), Field(ge=0, le=MAX_POWER_W)]
 Share = Annotated[float, BeforeValidator(_number), AllowInfNan(False), Field(ge=0, le=1)]
@@ -62,7 +71,7 @@ class Reading(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     meter: Id | None = None
-    at: AwareDatetime
+    at: Moment
     epoch: Annotated[str, Field(max_length=64, coerce_numbers_to_str=True)] = "0"
     import_wh: RegisterWh
     export_wh: RegisterWh
@@ -70,7 +79,7 @@ class Reading(BaseModel):
     power_export_w: PowerW | None = None
     state_of_charge: Share | None = None
     quality: Literal["MEASURED", "SUBSTITUTED", "ESTIMATED"] = "MEASURED"
-    sequence: Annotated[int, Field(ge=0, strict=True)] | None = None
+    sequence: Annotated[int, Field(ge=0, lt=2**63, strict=True)] | None = None
     correction: Annotated[bool, Field(strict=True)] = False
 
     @property
@@ -109,6 +118,7 @@ REASONS: Final = {
     "register_fell": "the register fell by more than the tolerance and no second reading agreed",
     "register_leapt": "the register rose by more than the connection can carry, unconfirmed",
     "too_old": "the reading is older than what the stream keeps",
+    "unknown_epoch": "an older reading of an epoch that the meter never announced",
     "conflict": "another value is stored for this meter and time, and this one is not marked as a correction",
 }
 

@@ -36,22 +36,30 @@ class History:
         self.sequence = 0
         self._starts: list[int] = []
         self._versions: list[Version] = []
+        self._written: list[int] = []
 
     def add(self, version: Version, sequence: int) -> None:
         """Take one more version; it takes the place of one with the same date, and of later ones none."""
+        # By date, not by time: a corrected time zone moves the midnight of the version that it corrects.
+        at = bisect_right(self._versions, version.valid_from, key=lambda known: known.valid_from)
         start = midnight_ms(version.valid_from, version.community)
-        at = bisect_right(self._starts, start)
         if at and self._versions[at - 1].valid_from == version.valid_from:
             self._versions[at - 1] = version
             self._starts[at - 1] = start
+            self._written[at - 1] = sequence
         else:
             self._starts.insert(at, start)
             self._versions.insert(at, version)
+            self._written.insert(at, sequence)
         self.sequence = sequence
 
     def at(self, time_ms: int) -> Community:
         """Return the community as it is at a time in ms since 1970 (before the first version: as it began)."""
         return self._versions[max(0, bisect_right(self._starts, time_ms) - 1)].community
+
+    def since(self, sequence: int) -> list[int]:
+        """Return from when on (ms since 1970) the versions written after a bucket sequence hold."""
+        return [start for start, written in zip(self._starts, self._written, strict=True) if written > sequence]
 
     @property
     def latest(self) -> Version:
@@ -141,8 +149,11 @@ async def apply(bus: Bus, community: Community, *, valid_from: date | None = Non
                     f"valid from {start}: the latest version of {community.id!r} holds from {latest.valid_from}; "
                     "versions are dated in order, choose that day or a later one"
                 )
-            if latest.community.settlement_interval != community.settlement_interval and start <= latest.valid_from:
-                raise RegistryError("a new settlement interval needs a date of its own: give --valid-from")
+            if latest.community.settlement_interval != community.settlement_interval:
+                raise RegistryError(
+                    f"{community.id!r} settles by {latest.community.settlement_interval}; this never changes: "
+                    "give the community a new id for another interval"
+                )
         version = Version(valid_from=start, community=community)
         data = version.model_dump_json(exclude_defaults=True).encode()
         last = await bus.last(_STREAM, _PREFIX + community.id)
