@@ -95,7 +95,8 @@ class HomeLive:
         "The part of its load that own and shared production cover, 0 to 1; null without load.",
     )
     self_consumption: Ratio | None = shows(
-        "state.self_consumption", "The part of its production that it uses itself, 0 to 1; null without production."
+        "state.self_consumption",
+        "The part of its production that it and other homes of the community use, 0 to 1; null without production.",
     )
     light: Light = shows("state.light", "Whether now is a good time for this home to use energy.")
     quality: Quality = shows("state.quality", "How far the figures rest on readings.")
