@@ -39,6 +39,9 @@ def compare(old_sdl: str, new_sdl: str) -> Changes:
 
 def _parse(sdl: str, which: str) -> GraphQLSchema:
     try:
-        return build_schema(sdl)
+        schema = build_schema(sdl)
     except (GraphQLError, TypeError) as error:
         raise ContractError(f"the {which} schema is no SDL: {error}") from None
+    if schema.query_type is None:
+        raise ContractError(f"the {which} schema is no SDL of a server: it has no type Query")
+    return schema

@@ -42,7 +42,7 @@ def show_ratio(value: Any) -> int | float:
 def show_time(value: Any) -> str:
     """Return a time, in ms since 1970 UTC, as RFC 3339 in UTC; milliseconds only where there are some."""
     seconds, milliseconds = divmod(int(value), 1000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
     return f"{text}.{milliseconds:03}Z" if milliseconds else f"{text}Z"
 
 

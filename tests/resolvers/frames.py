@@ -16,8 +16,8 @@ from bus.identifiers import live_subject
 from bus.messages import CommunityState, Frame, HomeState, encode
 from bus.registry import apply
 
-NOON_MS = 1_900_000_800_000
-"""2030-03-17T20:00:00Z."""
+EVENING_MS = 1_900_000_800_000
+"""2030-03-17T18:00:00Z."""
 
 
 def community(key: str = "demo", *, homes: tuple[str, ...] = ("home-1", "home-2"), **changes: Any) -> Community:
@@ -31,7 +31,7 @@ def community(key: str = "demo", *, homes: tuple[str, ...] = ("home-1", "home-2"
 def home_state(home: str = "home-1", **changes: Any) -> HomeState:
     """Return a home that draws 1500 W and has neither photovoltaics nor a battery."""
     fields: dict[str, Any] = {
-        "measured_at": NOON_MS,
+        "measured_at": EVENING_MS,
         "power_import_w": 1500.0,
         "power_export_w": 0.0,
         "net_power_w": 1500.0,
@@ -53,7 +53,7 @@ def home_state(home: str = "home-1", **changes: Any) -> HomeState:
 def community_state(key: str = "demo", **changes: Any) -> CommunityState:
     """Return a community that takes 1000 W in all."""
     fields: dict[str, Any] = {
-        "measured_at": NOON_MS,
+        "measured_at": EVENING_MS,
         "power_import_w": 3000.0,
         "power_export_w": 2000.0,
         "surplus_power_w": -1000.0,
@@ -77,7 +77,7 @@ def frame(
     """Return a frame; by default all its homes changed."""
     return Frame(
         number=number,
-        at=at or NOON_MS + number,
+        at=at or EVENING_MS + number,
         state=state or community_state(),
         changed=[home.home for home in homes] if changed is None else changed,
         homes={home.home: msgspec.Raw(encode(home)) for home in homes},
