@@ -9,6 +9,7 @@ import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -35,6 +36,9 @@ _SAY_EVERY_S: Final = 5.0
 _WRONG_LAST_SEQUENCE: Final = (10071, 10164)
 _BATCH_LOST: Final = (10176, 10210)
 """Part of the batch did not arrive (the connection broke in the middle), or too many are open: none is stored."""
+
+_LOST: Final = (ConnectionClosedError, OutboundBufferLimitError, OSError)
+"""What nats-py raises where the connection breaks while it is written to."""
 
 
 class BusError(Exception):
@@ -150,12 +154,21 @@ class Bus:
         """Run `callback` each time the connection came back."""
         self._on_reconnect.append(callback)
 
+    async def pause(self) -> None:
+        """Wait a moment before asking again what could not be answered."""
+        await asyncio.sleep(0.25)
+
     async def close(self) -> None:
         """Close the connection; what was not acknowledged may be lost."""
         for reader in list(self._readers):
             await reader.close()
         if not self._client.is_closed:
-            await self._client.close()
+            if not self._client.is_connected:
+                # nats-py would write it to the broken connection, fail, and leave its tasks behind.
+                self._client._pending.clear()
+                self._client._pending_data_size = 0
+            with suppress(OSError):
+                await self._client.close()
 
     # --- publishing ---
 
@@ -182,7 +195,7 @@ class Bus:
             for number, message in enumerate(messages[:-1], 1):
                 headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
                 await self._client.publish(message.subject, message.data, headers=headers | _expectation(message))
-        except (ConnectionClosedError, OutboundBufferLimitError) as error:
+        except _LOST as error:
             raise UnavailableError(str(error)) from error
         last = messages[-1]
         headers = {
@@ -261,7 +274,7 @@ class Bus:
         """Return the first and last sequence of a stream (0, 0 while it is empty and new)."""
         try:
             info = await self._js.stream_info(stream)
-        except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, ConnectionClosedError) as error:
+        except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, *_LOST) as error:
             raise UnavailableError(f"JetStream did not answer: {error!r}") from error
         return info.state.first_seq, info.state.last_seq
 
@@ -270,12 +283,7 @@ class Bus:
     async def _ask(self, subject: str, data: bytes) -> Msg:
         try:
             return await self._client.request(subject, data, timeout=5)
-        except (
-            NatsTimeoutError,
-            NoRespondersError,
-            ConnectionClosedError,
-            OutboundBufferLimitError,
-        ) as error:
+        except (NatsTimeoutError, NoRespondersError, *_LOST) as error:
             raise UnavailableError(f"JetStream did not answer: {error!r}") from error
 
     async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
@@ -291,7 +299,7 @@ class Bus:
         except NoRespondersError as error:
             await self._ensure_quietly()
             raise UnavailableError(f"no stream takes {subject}") from error
-        except (NatsTimeoutError, ConnectionClosedError, OutboundBufferLimitError) as error:
+        except (NatsTimeoutError, *_LOST) as error:
             raise UnavailableError(f"{subject} was not acknowledged: {error!r}") from error
         finally:
             request.cancel()

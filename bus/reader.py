@@ -155,7 +155,7 @@ class Reader:
             subscription, self._subscription = self._subscription, None
             try:
                 await subscription.unsubscribe()
-            except NatsError as error:
+            except (NatsError, OSError) as error:
                 log.debug("unsubscribe failed", error=repr(error))
 
     async def _pull(self) -> None:
@@ -171,7 +171,7 @@ class Reader:
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         try:
             await self._client.publish(subject, json.dumps(ask).encode(), reply=self._subscription.subject)
-        except NatsError:
+        except (NatsError, OSError):
             self._broken = True
 
     async def _receive(self, generation: int, message: Msg) -> None:

@@ -6,6 +6,7 @@ version in the order in which it was written, with the bucket's sequence as its 
 """
 
 import asyncio
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from bus.client import Bus, ConflictError, Message
 from bus.community import Community, RegistryError, Version
-from bus.identifiers import check_id, is_id
+from bus.identifiers import TICK_SUBJECT, check_id, is_id
 from bus.stored import Stored
 from bus.streams import REGISTRY
 
@@ -37,6 +38,7 @@ class History:
         self._starts: list[int] = []
         self._versions: list[Version] = []
         self._written: list[int] = []
+        self._log: list[tuple[int, Version]] = []
 
     def add(self, version: Version, sequence: int) -> None:
         """Take one more version; it takes the place of one with the same date, and of later ones none."""
@@ -52,6 +54,19 @@ class History:
             self._versions.insert(at, version)
             self._written.insert(at, sequence)
         self.sequence = sequence
+        self._log.append((sequence, version))
+
+    def until(self, sequence: int) -> "History":
+        """Return the history as it was when the bucket ended at `sequence`."""
+        earlier = History()
+        earlier.learn(self, sequence)
+        return earlier
+
+    def learn(self, later: "History", sequence: int) -> None:
+        """Take over from `later` what was written up to `sequence` and is not known here."""
+        for written, version in later._log:
+            if self.sequence < written <= sequence:
+                self.add(version, written)
 
     def at(self, time_ms: int) -> Community:
         """Return the community as it is at a time in ms since 1970 (before the first version: as it began)."""
@@ -136,7 +151,9 @@ async def apply(bus: Bus, community: Community, *, valid_from: date | None = Non
     began today. Raises RegistryError where `valid_from` lies before the latest version's.
     """
     for _ in range(5):
-        history = await load_history(bus, community.id)
+        registry = Registry()
+        await registry.load(bus)
+        history = registry.communities.get(community.id)
         if history is None:
             start = valid_from or BEGINNING
         else:
@@ -157,15 +174,30 @@ async def apply(bus: Bus, community: Community, *, valid_from: date | None = Non
         version = Version(valid_from=start, community=community)
         data = version.model_dump_json(exclude_defaults=True).encode()
         last = await bus.last(_STREAM, _PREFIX + community.id)
-        if last is not None and (history is None or last.sequence != history.sequence):
+        if last is not None and last.sequence > registry.sequence:
             await asyncio.sleep(0.05)
             continue
         try:
-            await bus.publish(Message(_PREFIX + community.id, data, last.sequence if last else 0))
+            sequence = await bus.publish(Message(_PREFIX + community.id, data, last.sequence if last else 0))
         except ConflictError:
             continue
+        # Announced in the log of readings, so that whatever is published from now on meets this version.
+        await bus.publish(Message(TICK_SUBJECT, tick(sequence)))
         return version
     raise RegistryError(f"{community.id!r} is being changed by others at the same time; try again")
+
+
+def tick(registry_sequence: int) -> bytes:
+    """Return a tick: it puts time, and how far the registry has come, into the log of readings."""
+    return b'{"registry":%d}' % registry_sequence
+
+
+def registry_sequence_of(data: bytes) -> int:
+    """Return how far the registry had come by a tick; 0 where it does not say."""
+    try:
+        return int(json.loads(data)["registry"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def midnight_ms(day: date, community: Community) -> int:
