@@ -206,8 +206,11 @@ class Bus:
         return _sequence(await self._request(last.subject, last.data, headers | _expectation(last), timeout))
 
     async def publish_core(self, subject: str, data: bytes) -> None:
-        """Send without storing or acknowledgement."""
-        await self._client.publish(subject, data)
+        """Send without storing or acknowledgement; raise UnavailableError when it cannot even be buffered."""
+        try:
+            await self._client.publish(subject, data)
+        except (ConnectionClosedError, OutboundBufferLimitError) as error:
+            raise UnavailableError(str(error)) from error
 
     # --- reading ---
 

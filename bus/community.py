@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from bus.identifiers import Id
+from bus.identifiers import COMMUNITY_ALERTS, Id
 
 MAX_HOMES: Final = 1000
 """Homes of one community; its frames and states stay far under NATS's 1 MiB. Larger: several communities."""
@@ -164,6 +164,8 @@ class Community(_Part):
         _unique("meter", [meter.id for home in self.homes for meter in home.meters])
         _unique("member", [member.id for member in self.members])
         known = {home.id for home in self.homes}
+        if COMMUNITY_ALERTS in known:
+            raise ValueError(f"no home can have the id {COMMUNITY_ALERTS!r}: it stands for all homes")
         for member in self.members:
             if unknown := set(member.homes) - known:
                 raise ValueError(f"member {member.id!r} names the unknown home {min(unknown)!r}")

@@ -14,6 +14,9 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 TICK_SUBJECT: Final = "readings.tick"
 
+COMMUNITY_ALERTS: Final = "community"
+"""Stands in a subject where a home would, for alerts that concern all homes; no home may have this id."""
+
 _matches = re.compile(r"[a-z0-9-]{1,64}").fullmatch
 
 

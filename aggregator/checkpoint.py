@@ -1,0 +1,84 @@
+"""Checkpoints: a community's state and the READINGS sequence that it stands for, in one value.
+
+Saved by compare-and-set, so that a second writer is fenced out; compressed, so that a thousand
+homes stay far under NATS's message limit.
+"""
+
+import zlib
+from typing import Final
+
+import msgspec
+
+from aggregator.outbox import FencedError
+from aggregator.state import VERSION, State
+from bus.client import Bus, ConflictError, Message
+from bus.streams import CHECKPOINTS
+
+_STREAM: Final = f"KV_{CHECKPOINTS}"
+
+
+class CheckpointError(Exception):
+    """Raised when a checkpoint cannot be used; the text says the way out."""
+
+
+class Checkpoint(msgspec.Struct):
+    """`position`: the last READINGS sequence in the state. `positions`: what the outputs' streams held then."""
+
+    version: int
+    position: int
+    positions: dict[str, int]
+    state: State | None
+
+
+class Checkpoints:
+    """The bucket of checkpoints, with the revision of each that this process saw last."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._revisions: dict[str, int] = {}
+
+    async def load(self, key: str, *, ignore: bool = False) -> Checkpoint | None:
+        """Return a checkpoint, or None if there is none or it is to be ignored; CheckpointError: not usable."""
+        stored = await self._bus.last(_STREAM, _subject(key))
+        self._revisions[key] = stored.sequence if stored else 0
+        if stored is None or not stored.data or ignore:
+            return None
+        way_out = (
+            f"to compute everything again from the stored readings, start with `commonwatt aggregate --rebuild {key}`"
+        )
+        try:
+            raw = zlib.decompress(stored.data)
+            version = msgspec.msgpack.decode(raw, type=_Versioned).version
+        except (zlib.error, msgspec.DecodeError) as error:
+            raise CheckpointError(f"the checkpoint of {key!r} is not readable ({error}); {way_out}") from None
+        if version != VERSION:
+            which = "newer" if version > VERSION else "older"
+            raise CheckpointError(
+                f"the checkpoint of {key!r} has version {version}, this program knows {VERSION}: it was written by a "
+                f"{which} Commonwatt; run that one, or, {way_out}"
+            )
+        try:
+            return msgspec.msgpack.decode(raw, type=Checkpoint)
+        except msgspec.DecodeError as error:
+            raise CheckpointError(f"the checkpoint of {key!r} is not readable ({error}); {way_out}") from None
+
+    async def save(self, key: str, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint; raise FencedError when someone else saved one since. UnavailableError passes."""
+        data = zlib.compress(msgspec.msgpack.encode(checkpoint), 1)
+        subject = _subject(key)
+        try:
+            self._revisions[key] = await self._bus.publish(Message(subject, data, self._revisions.get(key, 0)))
+        except ConflictError:
+            stored = await self._bus.last(_STREAM, subject)
+            if stored is not None and stored.data == data:  # our own, whose acknowledgement was lost
+                self._revisions[key] = stored.sequence
+                return
+            raise FencedError(f"another aggregator has saved a checkpoint of {key!r}") from None
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def _subject(key: str) -> str:
+    return f"$KV.{CHECKPOINTS}.{key}"

@@ -1,0 +1,96 @@
+"""Fetching: bringing a fold what lies outside its state, from JetStream.
+
+Old intervals by their stream sequence, and the readings of a few meters up to the message that
+the fold stands at, so that the answer is the same whenever the question is asked again.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, Protocol
+
+from aggregator.corrections import Remeasurement
+from aggregator.fold import Fold
+from aggregator.profile import Past
+from aggregator.rows import Measured
+from bus.messages import Interval, decode_interval
+from bus.reading import RefusalError, parse
+from bus.stored import Stored
+
+_HOUR_MS: Final = 3_600_000
+_MARGINS_MS: Final = (3 * _HOUR_MS, 27 * _HOUR_MS, 36 * 24 * _HOUR_MS)
+
+
+class Source(Protocol):
+    """Where old intervals and readings come from: JetStream, or a recomputation's own memory."""
+
+    async def interval(self, sequence: int) -> bytes | None:
+        """Return the INTERVALS message at a stream sequence, or None if it is gone."""
+
+    def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
+        """Return the readings of some meters with READINGS sequences in (after, until], in order."""
+
+
+async def answer(fold: Fold, source: Source, position: int) -> None:
+    """Bring what the fold's job asks for, from the stream as it was at READINGS sequence `position`."""
+    settlement = fold.settlement
+    job = settlement.job
+    assert job is not None
+    if job.close is not None:
+        past = await _intervals(fold, source, job.past)
+        settlement.job = None
+        settlement.close(job.close, past)
+        settlement.advance()
+        return
+    measured = await _remeasure(fold, source, position) if job.late else {}
+    starts = set(measured)
+    if job.reshare_from is not None:
+        starts.update(settlement.closed_since(job.reshare_from))
+    finals = set(job.finalise)
+    for start in sorted(starts | finals):
+        sequence = settlement.sequence_of(start)
+        data = await source.interval(sequence) if sequence else None
+        if data is None:
+            continue
+        old = decode_interval(data)
+        if start in starts:
+            settlement.again(start, old, measured.get(start, {}), final=start in finals)
+        else:
+            settlement.again(start, old, {}, final=True)
+    settlement.done(job)
+
+
+async def _remeasure(fold: Fold, source: Source, position: int) -> dict[int, dict[str, Measured]]:
+    settlement, state = fold.settlement, fold.state
+    job = settlement.job
+    assert job is not None
+    assert state.base is not None
+    earliest = min(low for low, _ in job.late.values())
+    oldest = state.base - len(state.settled) * settlement.interval_ms
+    first_at = {meter: track.first_at for meter, track in state.tracks.items() if track.last is not None}
+    found: dict[int, list[str]] = {}
+    again: Remeasurement | None = None
+    for margin in _MARGINS_MS:
+        start = settlement.border_before(max(earliest, oldest) - margin)
+        again = Remeasurement(fold.community, job.late, start, settlement.interval_ms)
+        after = settlement.scan_from(start)
+        async for stored in source.readings(state.community, again.meters, after, position):
+            try:
+                again.feed(stored.subject.rpartition(".")[2], parse(stored.data))
+            except RefusalError:
+                continue
+        found = {s: homes for s, homes in again.affected().items() if oldest <= s < state.base}
+        if all(again.reaches_back(s, homes, first_at) for s, homes in found.items()):
+            break
+    assert again is not None
+    wanted = {one for s, homes in found.items() for home in homes for one in again.wanted_past(home, s)}
+    past = Past(fold.community.zone, await _intervals(fold, source, sorted(wanted)))
+    return {s: {home: again.measure(home, s, past) for home in homes} for s, homes in sorted(found.items())}
+
+
+async def _intervals(fold: Fold, source: Source, starts: Iterable[int]) -> list[Interval]:
+    found = []
+    for start in starts:
+        sequence = fold.settlement.sequence_of(start)
+        data = await source.interval(sequence) if sequence else None
+        if data is not None:
+            found.append(decode_interval(data))
+    return found
