@@ -1,19 +1,22 @@
 """Errors at the edge: those meant for the client get a code, the unexpected is logged and masked.
 
-`extensions.code` is NOT_FOUND (no such community or home), UNAVAILABLE (ask again in a moment) or
-INTERNAL (with `extensions.reference`, which the log has too). GraphQL's own errors pass as they are.
+`extensions.code` is one of
+
+    NOT_FOUND          there is no such community or home
+    UNAVAILABLE        the answer is not here yet: ask again in a moment
+    DOCUMENT_TOO_DEEP  the document nests deeper than the server follows
+    INTERNAL           anything else; `extensions.reference` is in the log too
+
+GraphQL's own errors (syntax, validation, variables) pass as they are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryGraphQLError
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionResult
 
 from resolvers.errors import NotFoundError, NotReadyError
 
@@ -24,18 +27,19 @@ _CLIENTS: Final = (GraphQLError, StrawberryGraphQLError, CannotGetOperationTypeE
 
 
 def translate(error: GraphQLError, make_reference: Callable[[], str]) -> GraphQLError:
-    """Return the error as the client may see it."""
+    """Return the error as the client may see it; an error that was translated stays as it is."""
     cause = error.original_error
     if cause is None or isinstance(cause, _CLIENTS):
         return error
+    if isinstance(cause, RecursionError):
+        return _replace(error, "the document is nested too deeply", {"code": "DOCUMENT_TOO_DEEP"})
     code = _CODES.get(type(cause))
     if code is not None:
         return _replace(error, str(cause), {"code": code})
     reference = make_reference()
     log.error("internal error", reference=reference, path=error.path, exc_info=cause)
-    return _replace(
-        error, f"internal error; quote the reference {reference}", {"code": "INTERNAL", "reference": reference}
-    )
+    message = f"internal error; quote the reference {reference}"
+    return _replace(error, message, {"code": "INTERNAL", "reference": reference})
 
 
 def _replace(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
@@ -47,27 +51,3 @@ def _replace(error: GraphQLError, message: str, extensions: dict[str, Any]) -> G
         path=error.path,
         extensions=extensions,
     )
-
-
-class Translation(SchemaExtension):
-    """Translates the errors of each result, streamed or not, before it leaves."""
-
-    def __init__(self, make_reference: Callable[[], str]) -> None:
-        self._make_reference = make_reference
-        self._streams = False
-
-    def on_operation(self) -> Iterator[None]:
-        """Translate the errors of a result that is not streamed."""
-        yield
-        if not self._streams:
-            self._translate(self.execution_context.result)
-
-    def on_stream_result(self, result: object) -> Iterator[None]:
-        """Translate the errors of one result of a stream."""
-        self._streams = True
-        self._translate(result)
-        yield
-
-    def _translate(self, result: object) -> None:
-        if isinstance(result, (CoreResult, ExecutionResult)) and result.errors:
-            result.errors = [translate(error, self._make_reference) for error in result.errors]

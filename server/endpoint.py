@@ -61,6 +61,8 @@ class _Protocol(BaseGraphQLTransportWSHandler[Context, None]):
         fault = _fault(message)
         if fault is not None:
             await self.handle_invalid_message(fault)
+        elif message["type"] == "connection_init" and message.get("payload") is None:
+            await super().handle_message({"type": "connection_init"})
         else:
             await super().handle_message(message)
 
