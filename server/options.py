@@ -27,5 +27,5 @@ class ServerOptions:
     """How many operations one WebSocket may have open."""
     init_timeout_s: float = 10.0
     """How long a WebSocket may take to send connection_init."""
-    drain_s: int = 3
+    drain_s: int = 2
     """How long the end of the server waits for connections, in whole seconds."""
