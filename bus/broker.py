@@ -70,6 +70,9 @@ class Broker:
         lines = [
             f"listen: {json.dumps(f'{self.host}:{self.port}')}",
             "server_name: commonwatt",
+            f"log_file: {json.dumps(str(self.directory / 'nats-server.log'))}",
+            "logfile_size_limit: 10MB",
+            "logfile_max_num: 3",
             "jetstream {",
             f"  store_dir: {json.dumps(str(self.directory / 'jetstream'))}",
             "  # Acknowledged means on disk: the default of two minutes loses messages on power loss.",

@@ -1,0 +1,5 @@
+"""`python -m commonwatt` is `commonwatt`."""
+
+from commonwatt.cli import main
+
+main()

@@ -1,0 +1,231 @@
+"""The command line: one thin command per process, everything else is elsewhere."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aggregator.service import AggregatorOptions
+from commonwatt import parts
+from commonwatt.contract import contract
+from commonwatt.options import with_logging, with_nats
+from commonwatt.registry import registry
+from commonwatt.running import run
+from commonwatt.settings import Settings
+from commonwatt.up import UpOptions, run_up
+from meters.replay import ReplayOptions
+from meters.simulator import DEFAULT_HOMES, SimulationOptions
+from watch import terminal
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Live energy-community data for the wrist.",
+)
+app.add_typer(registry, name="registry")
+app.add_typer(contract, name="schema")
+
+_EXAMPLES: Final = "\n\n**Examples**\n\n"
+
+
+def _help(text: str, *examples: str) -> str:
+    return text + _EXAMPLES + "\n\n".join(f"    {example}" for example in examples)
+
+
+@app.command(
+    help=_help(
+        "Run everything in one process tree: nats-server, aggregator, server, and a simulated community.",
+        "commonwatt up",
+        "commonwatt up --homes 100 --port 8080 --fresh",
+    )
+)
+@with_logging
+def up(
+    settings: Settings,
+    host: Annotated[str | None, typer.Option(help="Address of the server.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the server; 0: any free one.", show_default="8000")] = None,
+    nats_port: Annotated[
+        int | None, typer.Option(help="Port of NATS; 0: any free one.", show_default="4222, or a free one")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where state is kept.", show_default="the user's data directory")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
+    homes: Annotated[int, typer.Option(min=1, help="Homes to simulate.")] = DEFAULT_HOMES,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
+    rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
+) -> None:
+    """Run everything."""
+    assert host is not None
+    assert port is not None
+    assert data_dir is not None
+    options = UpOptions(
+        data_dir, host, port, nats_port, homes, seed, rate, fresh, settings.log_level, settings.log_format
+    )
+    run("up", settings, lambda: run_up(options, _show_addresses))
+
+
+def _show_addresses(url: str, nats_url: str) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for what, where in (
+        ("GraphiQL", f"{url}/graphql"),
+        ("Watch", f"{url}/watch/"),
+        ("Health", f"{url}/health"),
+        ("Ready", f"{url}/ready"),
+        ("Metrics", f"{url}/metrics"),
+        ("NATS", nats_url),
+    ):
+        table.add_row(f"[bold]{what}[/bold]", where)
+    console = Console(highlight=False)
+    console.print("\n[bold]Commonwatt is up.[/bold] Ctrl-C ends it.\n")
+    console.print(table)
+    console.print(f"\nIn another terminal: commonwatt watch --url {url} --home demo.home-01\n", soft_wrap=True)
+
+
+@app.command(
+    help=_help(
+        "Serve GraphQL: queries, subscriptions, GraphiQL, the watch page, health and metrics.",
+        "commonwatt serve --nats-url nats://127.0.0.1:4222 --port 8000",
+        "commonwatt serve --nats-url tls://nats.example.org --nats-credentials server.creds --host 0.0.0.0",
+    )
+)
+@with_nats
+def serve(
+    settings: Settings,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.", show_default="8000")] = None,
+    development: Annotated[
+        bool | None, typer.Option("--development", help="Show GraphiQL.", show_default="off")
+    ] = None,
+) -> None:
+    """Serve GraphQL."""
+    run("serve", settings, lambda: parts.serve_graphql(settings))
+
+
+@app.command(
+    help=_help(
+        "Fold readings into live frames, settled intervals and alerts.",
+        "commonwatt aggregate",
+        "commonwatt aggregate --community sunfield --community riverside",
+        "commonwatt aggregate --part 1/4",
+    )
+)
+@with_nats
+def aggregate(
+    settings: Settings,
+    community: Annotated[list[str] | None, typer.Option(help="Settle this community only; repeatable.")] = None,
+    part: Annotated[str, typer.Option(help="Settle part K of N of all communities, as K/N.")] = "1/1",
+    rebuild: Annotated[
+        list[str] | None,
+        typer.Option(help="Set this community's checkpoint aside and compute it again; repeatable."),
+    ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics; 0: none.", show_default="0")] = None,
+) -> None:
+    """Run the aggregator."""
+    number, slash, count = part.partition("/")
+    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count) <= 1024):
+        raise typer.BadParameter(f"{part!r}; expected K/N with 1 <= K <= N <= 1024, such as 1/4", param_hint="--part")
+    options = AggregatorOptions(tuple(community or ()), int(number), int(count), tuple(rebuild or ()))
+    run("aggregate", settings, lambda: parts.aggregate(settings, options))
+
+
+@app.command(
+    help=_help(
+        "Simulate a community's meters: loads with appliances, sun and clouds, batteries, silent meters.",
+        "commonwatt simulate --homes 20",
+        "commonwatt simulate --homes 1000 --rate 1 --seed 7",
+        "commonwatt simulate --community fast --speed 60 --duration 24",
+    )
+)
+@with_nats
+def simulate(
+    settings: Settings,
+    community: Annotated[str, typer.Option(help="Id of the community; registered if absent.")] = "demo",
+    homes: Annotated[
+        int | None, typer.Option(min=1, help="Homes.", show_default=f"as registered, or {DEFAULT_HOMES}")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed: the same one gives the same readings.")] = 1,
+    rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
+    speed: Annotated[float, typer.Option(help="Seconds of the meters' time per second; 0: as fast as possible.")] = 1.0,
+    duration: Annotated[float | None, typer.Option(help="Hours of the meters' time.", show_default="for ever")] = None,
+) -> None:
+    """Simulate meters."""
+
+    async def work() -> None:
+        options = SimulationOptions(
+            community=community,
+            homes=homes,
+            seed=seed,
+            rate=rate,
+            speed=speed,
+            duration=None if duration is None else timedelta(hours=duration),
+        )
+        await parts.simulate(settings, options)
+
+    run("simulate", settings, work)
+
+
+@app.command(
+    help=_help(
+        "Publish recorded meter data. Run again, it goes on where the stream ends and stores nothing twice.",
+        "commonwatt replay --format citylearn ../shared/data/citylearn_2022",
+        "commonwatt replay --format citylearn DIR --community sunfield --start 2025-08-01T00:00 --speed 3600",
+    )
+)
+@with_nats
+def replay(
+    settings: Settings,
+    directory: Annotated[Path, typer.Argument(help="Folder of the recording.", exists=True, file_okay=False)],
+    format: Annotated[str, typer.Option(help="Format of the recording: citylearn.")] = "citylearn",
+    community: Annotated[str, typer.Option(help="Id of the community; registered if absent.")] = "citylearn",
+    start: Annotated[
+        str | None,
+        typer.Option(help="When the recording begins; local time of the community.", show_default="2021-08-01T00:00"),
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Seconds of the recording per second; 0: as fast as possible.")] = 0.0,
+) -> None:
+    """Replay a recording."""
+
+    async def work() -> None:
+        options = ReplayOptions(
+            directory=directory,
+            format=parts.recording_format(format),
+            community=community,
+            start=parts.parse_start(start),
+            speed=speed,
+        )
+        await parts.replay(settings, options)
+
+    run("replay", settings, work)
+
+
+@app.command(
+    help=_help(
+        "Show a home or a community, live, in this terminal.",
+        "commonwatt watch --home demo.home-01",
+        "commonwatt watch --url http://127.0.0.1:8000 --community demo",
+        "commonwatt watch --home demo.home-01 --once --json",
+    )
+)
+def watch(
+    url: Annotated[str, typer.Option(help="Address of the server.")] = "http://127.0.0.1:8000",
+    home: Annotated[str | None, typer.Option(help="Home, as COMMUNITY.HOME.")] = None,
+    community: Annotated[str | None, typer.Option(help="Community.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Token to sign in with.", envvar="COMMONWATT_TOKEN", show_envvar=True)
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show the first result and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per result.")] = False,
+) -> None:
+    """Watch."""
+    raise typer.Exit(terminal.run(url, home, community, token, once, as_json))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,129 @@
+"""Settings: one frozen value, read once, from COMMONWATT_* and an optional TOML file.
+
+The environment is stronger than the file, a command's options are stronger than both. An
+unknown key or a bad value stops the start, naming the key and the form expected.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bus.client import NatsSettings
+from bus.community import describe
+from bus.streams import Retention
+
+_PREFIX: Final = "COMMONWATT_"
+_FILE: Final = "COMMONWATT_CONFIG"
+
+
+class SettingsError(Exception):
+    """Raised when a setting is unknown or not usable; one line per fault."""
+
+
+class Settings(BaseSettings):
+    """All that can be configured. Each key is an environment variable, too: COMMONWATT_ and the key in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    nats_url: Annotated[str, Field(description="NATS, as nats://host:port or tls://host:port; several with commas")] = (
+        "nats://127.0.0.1:4222"
+    )
+    nats_credentials: Annotated[Path | None, Field(description="credentials file (JWT and seed)")] = None
+    nats_nkey_seed: Annotated[Path | None, Field(description="file with an nkey seed")] = None
+    nats_user: Annotated[str | None, Field(description="user name")] = None
+    nats_password: Annotated[str | None, Field(description="password of nats_user", repr=False)] = None
+    nats_tls_ca: Annotated[Path | None, Field(description="certificate of the authority that signed NATS's")] = None
+    nats_tls_cert: Annotated[Path | None, Field(description="client certificate")] = None
+    nats_tls_key: Annotated[Path | None, Field(description="key of the client certificate")] = None
+    replicas: Annotated[int, Field(ge=1, le=5, description="copies of every stream in a NATS cluster")] = 1
+    readings_days: Annotated[
+        float, Field(ge=17, le=3660, description="days that readings are kept; over the finality delay")
+    ] = 35
+    host: Annotated[str, Field(description="address that the server listens on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="port of the server; 0: any free one")] = 8000
+    development: Annotated[bool, Field(description="show GraphiQL")] = False
+    allowed_origins: Annotated[
+        tuple[str, ...], Field(description="further origins whose pages may open a WebSocket, a JSON list")
+    ] = ()
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="port of the aggregator's metrics on `host`; 0: none")
+    ] = 0
+    data_dir: Annotated[Path, Field(description="where `up` keeps its state")] = Path(
+        platformdirs.user_data_dir("commonwatt", appauthor=False)
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"], Field(description="auto: text on a terminal, JSON elsewhere")
+    ] = "auto"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment, then the file that COMMONWATT_CONFIG names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if path := os.environ.get(_FILE):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
+        return tuple(sources)
+
+    @property
+    def nats(self) -> NatsSettings:
+        """How to reach NATS."""
+        return NatsSettings(
+            url=self.nats_url,
+            credentials=self.nats_credentials,
+            nkey_seed=self.nats_nkey_seed,
+            user=self.nats_user,
+            password=self.nats_password,
+            tls_ca=self.nats_tls_ca,
+            tls_cert=self.nats_tls_cert,
+            tls_key=self.nats_tls_key,
+        )
+
+    @property
+    def retention(self) -> Retention:
+        """How long streams keep what."""
+        return Retention(readings_days=self.readings_days, replicas=self.replicas)
+
+
+def read_settings(**options: Any) -> Settings:
+    """Return the settings; `options` that are not None win. Raises SettingsError."""
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | {_FILE}
+    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(f"{unknown[0]} is no setting; known are {', '.join(sorted(known))}")
+    path = os.environ.get(_FILE)
+    if path and not Path(path).is_file():
+        raise SettingsError(f"{_FILE} names {path!r}, which is no file")
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_named(line) for line in describe(error))) from None
+    except ValueError as error:  # the TOML file, or JSON in an environment variable
+        raise SettingsError(str(error)) from None
+    for name in ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key"):
+        file: Path | None = getattr(settings, name)
+        if file is not None and not file.is_file():
+            raise SettingsError(f"{name} names {str(file)!r}, which is no file")
+    return settings
+
+
+def _named(line: str) -> str:
+    key = line.partition(":")[0]
+    field = Settings.model_fields.get(key)
+    expected = f"; expected: {field.description}" if field else ""
+    return f"setting {line}{expected} ({_PREFIX}{key.upper()})"

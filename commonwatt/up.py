@@ -1,0 +1,137 @@
+"""`commonwatt up`: everything in one process tree, for a demonstration or a small community."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from bus.broker import Broker, BrokerError, free_port, is_free
+from commonwatt.settings import SettingsError
+from commonwatt.supervisor import Child, ChildError, Supervisor
+from server.run import ListenError
+
+DEFAULT_NATS_PORT: Final = 4222
+_READY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """How to run everything. `nats_port` None: 4222, or any free port if that is taken."""
+
+    data_dir: Path
+    host: str
+    port: int
+    nats_port: int | None
+    homes: int
+    seed: int
+    rate: float
+    fresh: bool
+    log_level: str
+    log_format: str
+
+
+class DataDirectory:
+    """The directory that holds everything that `up` keeps; one `up` at a time uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def take(self, *, fresh: bool) -> None:
+        """Create it, lock it, and empty it if asked; raise SettingsError when that cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise SettingsError(
+                f"data directory {self.path} is not writable ({error.strerror}): choose another with --data-dir"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            raise SettingsError(
+                f"data directory {self.path} is in use by another `commonwatt up` "
+                f"(process {self._lock.read().strip()}): end that one, or choose another with --data-dir"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        if fresh:
+            shutil.rmtree(self.path / "nats", ignore_errors=True)
+
+
+async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
+    """Run until cancelled. `show` is called with the server's and NATS's URL when the server answers.
+
+    Raises SettingsError, BrokerError, ListenError or ChildError for what cannot work.
+    """
+    directory = DataDirectory(options.data_dir)
+    directory.take(fresh=options.fresh)
+    if options.port and not is_free(options.port, options.host):
+        raise ListenError(
+            f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with --port"
+        )
+    port = options.port or free_port(options.host)
+    broker = Broker(directory.path / "nats", _nats_port(options.nats_port))
+    supervisor = Supervisor(_children(options, broker, port))
+    url = f"http://{options.host}:{port}"
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(_show_when_ready(url, broker.url, options.host, port, show))
+        try:
+            await supervisor.run()
+        finally:
+            waiting.cancel()
+
+
+def _nats_port(wanted: int | None) -> int:
+    if wanted is None:
+        return DEFAULT_NATS_PORT if is_free(DEFAULT_NATS_PORT) else free_port()
+    if wanted == 0:
+        return free_port()
+    if not is_free(wanted):
+        raise BrokerError(f"port {wanted} for NATS is in use: choose another with --nats-port, or 0 for any free one")
+    return wanted
+
+
+def _children(options: UpOptions, broker: Broker, port: int) -> list[Child]:
+    logs = ["--log-level", options.log_level, "--log-format", options.log_format]
+    nats = ["--nats-url", broker.url, *logs]
+    this = [sys.executable, "-m", "commonwatt"]
+    simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
+    return [
+        Child("nats-server", broker.command(), last=True),
+        Child("aggregate", [*this, "aggregate", *nats]),
+        Child("serve", [*this, "serve", *nats, "--host", options.host, "--port", str(port), "--development"]),
+        Child("simulate", [*this, "simulate", *nats, *simulation]),
+    ]
+
+
+async def _show_when_ready(url: str, nats_url: str, host: str, port: int, show: Callable[[str, str], None]) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        if await _answers(host, port):
+            show(url, nats_url)
+            return
+        await asyncio.sleep(0.1)
+    raise ChildError(f"the server did not answer on {url} within {_READY_S:g} s; the log above says why")
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2)
+    except (OSError, TimeoutError):
+        return False
+    try:
+        writer.write(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 200")
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
