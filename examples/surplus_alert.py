@@ -58,7 +58,7 @@ async def alert(url: str, community: str, token: str | None, count: int, alarm: 
                         return
         except TransportConnectionFailed as error:
             print(f"{url}: {error.__cause__ or error}, trying again", file=sys.stderr, flush=True)
-        await asyncio.sleep(random.uniform(0, 10))  # noqa: S311 - spreads the watchers, keeps no secret
+        await asyncio.sleep(random.uniform(0, 5))  # noqa: S311 - spreads the watchers, keeps no secret
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def _rows(glance: Glance) -> list[Row]:
     mine = isinstance(glance, HomeGlance)
     rows = [
         _signed("surplus", glance.surplus_w, "to the grid", "from the grid"),
-        Row("my share" if mine else "shared", power(glance.shared_w), "of the neighbours'" if mine else "within"),
+        Row("my share" if mine else "shared", power(glance.shared_w), "from others" if mine else "within"),
         Row("trend", _TRENDS[glance.trend] if glance.trend else NOTHING),
     ]
     if isinstance(glance, HomeGlance):
@@ -126,7 +126,7 @@ def _age(device: Device, now: Moment) -> str:
 def _notice(device: Device, now: Moment) -> str:
     """Say what happened, since when, and what to do."""
     link, lasting = device.link, span(device.lasting_s(now))
-    because = f" ({link.reason})" if link.reason else ""
+    because = f" ({link.reason.rstrip('.')})" if link.reason else ""
     match link.standing:
         case Standing.LIVE:
             return f"incomplete: {device.partial}" if device.partial else ""

@@ -13,7 +13,7 @@ from rich.text import Text
 from watch.face import Face
 from watch.glance import Light
 
-WIDTH = 52
+WIDTH = 58
 
 _SHAPES = {
     Light.GREEN: (" ▄███▄ ", "███████", "███████", " ▀███▀ "),
@@ -40,7 +40,8 @@ class FacePanel:
         def text(words: str, style: str = "") -> Text:
             return Text(_plain(words) if plain else words, style=style if face.fresh else f"dim {style}")
 
-        lamp = text("\n".join((*_SHAPES[face.light], face.word.center(7))), colour if face.fresh else "")
+        shape = "\n".join(line.center(11) for line in (*_SHAPES[face.light], face.word))
+        lamp = text(shape, colour if face.fresh else "")
         figures = Table.grid(padding=(0, 1))
         figures.add_column(no_wrap=True)
         figures.add_column(justify="right", no_wrap=True)

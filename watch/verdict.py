@@ -11,7 +11,7 @@ from gql.transport.exceptions import TransportProtocolError, TransportQueryError
 
 from watch.news import Link, Standing, printable
 
-_REFUSING_CODES = frozenset({"UNAUTHENTICATED", "UNAUTHORIZED", "FORBIDDEN"})
+_REFUSING_CODES = ("UNAUTHENTICATED", "UNAUTHORIZED", "FORBIDDEN")  # a tuple: what came may not be hashable
 _UNAUTHORISED, _FORBIDDEN = 401, 403
 _CLOSED_AS_REFUSED = frozenset({4401, 4403})  # graphql-transport-ws: Unauthorized, Forbidden
 _CLOSED_OVER_NONSENSE = frozenset({1002, 1003, 1007, 1009})  # RFC 6455, 7.4.1

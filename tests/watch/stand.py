@@ -1,7 +1,7 @@
 """A small stand-in for the server: the vocabulary of the API on Strawberry and uvicorn, in a thread of the test.
 
-State goes in by `set_home`; subscriptions come out on 127.0.0.1. It can be stopped and started again on its
-port. It knows nothing of NATS: the real server has tests of its own.
+State goes in by `set_home` and `set_community`; subscriptions and the watch page come out on 127.0.0.1. It
+can be stopped and started again on its port. It knows nothing of NATS: the real server has tests of its own.
 """
 
 import asyncio
@@ -9,16 +9,21 @@ import socket
 import threading
 from collections.abc import AsyncGenerator
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import strawberry
 import uvicorn
 from graphql import GraphQLError
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.types.unset import UnsetType
 
 DEADLINE_S = 20.0
+WEB = Path(__file__).parents[2] / "watch" / "web"
 
 
 @strawberry.enum
@@ -126,8 +131,9 @@ class Stand:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._woken: set[asyncio.Event] = set()
-        self._listening = threading.Condition()
+        self._changed = threading.Condition()
+        self._version = 0
+        self._sent: dict[asyncio.Event, int] = {}  # per subscription, the version that it was sent last
 
     @property
     def url(self) -> str:
@@ -167,51 +173,59 @@ class Stand:
         self._server = None
 
     def set_home(self, home: HomeLive | Exception) -> None:
-        self.home = home
-        self._wake()
+        self._set("home", home)
 
     def set_community(self, community: CommunityLive | Exception) -> None:
-        self.community = community
-        self._wake()
+        self._set("community", community)
 
     def await_subscribers(self, count: int) -> None:
-        """Wait until exactly `count` subscriptions are open."""
-        with self._listening:
-            assert self._listening.wait_for(lambda: len(self._woken) == count, DEADLINE_S)
-
-    def _wake(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake_all)
-
-    def _wake_all(self) -> None:
-        for woken in self._woken:
-            woken.set()
+        """Wait until exactly `count` subscriptions are open, and each was sent the present state: none skips it."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: len(self._sent) == count and all(v == self._version for v in self._sent.values()), DEADLINE_S
+            )
 
     async def changes(self, name: str) -> AsyncGenerator[Any, None]:
         woken = asyncio.Event()
-        self._listen(woken, True)
+        self._note(woken, -1)
         try:
             while True:
-                state = getattr(self, name)
+                with self._changed:
+                    version, state = self._version, getattr(self, name)
                 if isinstance(state, Exception):
                     raise state
                 yield state
+                self._note(woken, version)
                 await woken.wait()
                 woken.clear()
         finally:
-            self._listen(woken, False)
+            self._note(woken, None)
 
-    def _listen(self, woken: asyncio.Event, on: bool) -> None:
-        with self._listening:
-            (self._woken.add if on else self._woken.discard)(woken)
-            self._listening.notify_all()
+    def _set(self, name: str, state: object) -> None:
+        with self._changed:
+            setattr(self, name, state)
+            self._version += 1
+        if self._loop is not None and self._server is not None:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for woken in self._sent:
+            woken.set()
+
+    def _note(self, woken: asyncio.Event, version: int | None) -> None:
+        with self._changed:
+            if version is None:
+                self._sent.pop(woken)
+            else:
+                self._sent[woken] = version
+            self._changed.notify_all()
 
 
 def unknown() -> GraphQLError:
     return GraphQLError("No such home or community.", extensions={"code": "NOT_FOUND"})
 
 
-def _app(stand: Stand) -> GraphQL[Any, Any]:
+def _app(stand: Stand) -> Starlette:
     @strawberry.type
     class Query:
         @strawberry.field
@@ -243,4 +257,8 @@ def _app(stand: Stand) -> GraphQL[Any, Any]:
                 raise ConnectionRejectionError
             return await super().on_ws_connect(context)
 
-    return App(strawberry.Schema(Query, subscription=Subscription))
+    api = App(strawberry.Schema(Query, subscription=Subscription))
+    page = StaticFiles(directory=WEB, html=True)
+    return Starlette(
+        routes=[Route("/graphql", api), WebSocketRoute("/graphql", api), Mount("/watch", page)],
+    )
