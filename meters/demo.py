@@ -74,6 +74,6 @@ def simulated_community(homes: int, seed: int, id: str = "demo", *, event_clock:
 
 
 def _roles(homes: int) -> list[tuple[MeterRole, ...]]:
-    """Return each home's meters: of twenty homes six have PV and a battery, seven PV, seven neither."""
+    """Return each home's meters: of twenty homes six have PV and a battery, six PV alone, eight neither."""
     kinds: tuple[tuple[MeterRole, ...], ...] = (("GRID", "PV", "BATTERY"), ("GRID",), ("GRID", "PV"))
     return [kinds[index % 3] if index % 20 != 18 else ("GRID",) for index in range(homes)]

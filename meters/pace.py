@@ -4,6 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import Final
+
+_SHORTEST_S: Final = 0.0005
+"""No sleep is shorter: what is left may be less than the clock's floating point can tell apart."""
 
 
 class Pace:
@@ -33,5 +37,5 @@ class Pace:
     async def until(self, time_ms: float) -> None:
         """Wait until it is `time_ms`; return at once, having let other tasks run, where it is already."""
         while (left_ms := time_ms - self.now_ms) > 0:
-            await self._sleep(left_ms / 1000 / self._speed)
+            await self._sleep(max(left_ms / 1000 / self._speed, _SHORTEST_S))
         await self._sleep(0)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.reading import MAX_BYTES, MAX_POWER_W, MAX_REGISTER_WH, REASONS, Reading, RefusalError, parse
@@ -138,6 +138,7 @@ _readings = st.builds(
 
 
 @given(_readings)
+@settings(deadline=None)
 def test_a_reading_comes_back_from_the_wire_as_it_was(reading: Reading) -> None:
     assert parse(reading.to_bytes()) == reading
 
@@ -150,11 +151,13 @@ _json = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(Reading.model_fields, _json)))
+@settings(deadline=None)
 def test_any_json_object_is_a_reading_or_refused_with_a_known_reason(fields: dict[str, Any]) -> None:
     _read_or_refused(_payload(**fields))
 
 
 @given(st.binary(max_size=200))
+@settings(deadline=None)
 def test_any_bytes_are_a_reading_or_refused_with_a_known_reason(payload: bytes) -> None:
     _read_or_refused(payload)
 
