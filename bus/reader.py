@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 _HEARTBEAT_S: Final = 1.0
 _PULL_EXPIRES_S: Final = 30.0
 _RETRY_S: Final = 0.25
+_API_TIMEOUT_S: Final = 2.0
+"""A request that was lost with the connection is made again soon, not after the library's five seconds."""
 
 
 class Reader:
@@ -141,7 +143,7 @@ class Reader:
             self._generation += 1
             receive = partial(self._receive, self._generation)
             self._subscription = await self._client.subscribe(self._client.new_inbox(), cb=receive)
-            info = await self._client.jetstream().add_consumer(self._stream, config)
+            info = await self._client.jetstream(timeout=_API_TIMEOUT_S).add_consumer(self._stream, config)
         except (NatsError, NotFoundError, OSError, TimeoutError) as error:
             log.debug("stream not readable yet", stream=self._stream, error=repr(error))
             return False
