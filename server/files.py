@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-_HASHED: Final = re.compile(r"[-.][A-Za-z0-9_]{8,}\.\w+$")
+_HASHED: Final = re.compile(r"-[A-Z0-9]{8}\.\w+$")
 
 
 class Files(StaticFiles):

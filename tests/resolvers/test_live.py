@@ -1,16 +1,18 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
 from bus.client import Bus, NatsSettings
+from bus.messages import encode
+from bus.stored import Stored
 from resolvers.errors import NotReadyError
 from resolvers.live import Live
 from tests.conftest import NatsServer
-from tests.resolvers.frames import Cable, Publisher, eventually, home_state
+from tests.resolvers.frames import Cable, Publisher, eventually, frame, home_state
 
 T = TypeVar("T")
 
@@ -67,6 +69,38 @@ async def test_finds_the_last_frame_at_first_interest(live: Live, publisher: Pub
     assert community is not None
     assert (home.state.load_w, community.load_w) == (5.0, 7.0)
     assert live.ages_s()["demo"] < 60
+
+
+class RacingBus:
+    """A bus on which the next frame comes while the last one is being fetched, both of the same moment."""
+
+    def __init__(self) -> None:
+        self._callback: Callable[[bytes], Awaitable[None]] | None = None
+
+    def on_reconnect(self, callback: object) -> None:
+        pass
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        self._callback = callback
+
+        async def end() -> None:
+            self._callback = None
+
+        return end
+
+    async def last(self, stream: str, subject: str) -> Stored:
+        assert self._callback is not None, "the subject must be listened to before the last frame is fetched"
+        await self._callback(encode(frame(2, home_state(load_w=2.0), at=1)))
+        return Stored(subject, 1, 0, encode(frame(1, home_state(load_w=1.0), at=1)))
+
+
+async def test_a_frame_that_came_while_the_last_one_was_fetched_is_the_newer_one() -> None:
+    async with running(Live(cast(Bus, RacingBus()), now_ms=now_ms)) as live:
+        home = await live.home("demo", "home-1")
+        assert home is not None
+        assert home.state.load_w == 2.0
 
 
 async def test_streams_the_current_value_then_each_change(live: Live, publisher: Publisher) -> None:

@@ -16,6 +16,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "index.html").write_text("<p>hello", encoding="utf-8")
     (folder / "page-AB12CD34.js").write_text("1", encoding="utf-8")
     (folder / "page.js").write_text("1", encoding="utf-8")
+    (folder / "a-component.js").write_text("1", encoding="utf-8")
     (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     return folder
@@ -40,6 +41,7 @@ async def test_a_hashed_name_is_kept_for_good(http: httpx.AsyncClient) -> None:
 
 
 async def test_another_name_is_asked_for_each_time(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/site/a-component.js")).headers["cache-control"] == "no-cache"
     response = await http.get("/site/page.js")
     assert response.headers["cache-control"] == "no-cache"
     again = await http.get("/site/page.js", headers={"If-None-Match": response.headers["etag"]})
