@@ -21,7 +21,7 @@ from meters.weather import Weather
 
 _HOUR_MS: Final = 3_600_000
 _FINE_MS: Final = 60_000
-_COARSE_STEPS: Final = 288
+_COARSE_STEPS: Final = 96
 _SLOT_MS: Final = 4 * _HOUR_MS
 
 
@@ -62,7 +62,7 @@ class House:
         """Go on to `at_ms` and return the readings of the meters that are not silent then.
 
         Powers are averages over the `step_ms` before. A time further away than that is
-        crossed in steps of a minute, or longer ones where it lies over five hours ahead.
+        crossed in steps of a minute, or longer ones where it lies hours ahead.
         """
         self._advance(at_ms - step_ms)
         before = {role: tuple(total) for role, total in self._totals.items()}

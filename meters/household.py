@@ -4,6 +4,7 @@ The load is a function of seed and time alone, a step function of whole watts at
 so that its energy between any two times is exact and no run depends on how it was sampled.
 """
 
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
@@ -121,9 +122,10 @@ class _Profile:
             if begin < end_s and end > start_s:
                 steps[max(begin, start_s)] += power_w
                 steps[min(end, end_s)] -= power_w
-        self._times = [self.start_ms]
-        self._powers = [steps.pop(start_s, 0)]
-        self._energies = [0]
+        # Arrays, not lists: with a thousand homes the difference is 200 MB.
+        self._times = array("q", [self.start_ms])
+        self._powers = array("q", [steps.pop(start_s, 0)])
+        self._energies = array("q", [0])
         for at in sorted(steps):
             energy = self._energies[-1] + self._powers[-1] * (at * 1000 - self._times[-1])
             self._powers.append(self._powers[-1] + steps[at])

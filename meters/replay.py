@@ -28,6 +28,7 @@ from bus.registry import apply, load_history
 from meters.citylearn import DEFAULT_START, HOUR, TIMEZONE, CityLearn, load_citylearn
 from meters.errors import OptionError
 from meters.pace import Pace
+from meters.patience import patiently
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +92,7 @@ async def run_replay(
     began_s = monotonic()
     recording = await asyncio.to_thread(load_citylearn, options.directory)
     start = _anchored(options.start)
-    await _register(bus, recording, options.community, now())
+    await patiently(bus, lambda: _register(bus, recording, options.community, now()))
     writer = ReadingsWriter(bus, sleep=sleep)
     first = await _next_border(writer, recording, options.community, start)
     total = (recording.hours + 1) * len(recording.meters)

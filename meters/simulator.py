@@ -22,6 +22,7 @@ from bus.registry import Registry, apply
 from meters.demo import simulated_communities
 from meters.errors import OptionError
 from meters.pace import Pace
+from meters.patience import patiently
 from meters.simulation import Simulation
 from meters.sun import VIENNA, Place
 
@@ -99,7 +100,7 @@ async def run_simulation(
 
     Raises OptionError where the registry holds other homes than asked for, or another clock.
     """
-    communities = await registered(bus, options, now=datetime.fromtimestamp(wall(), UTC))
+    communities = await patiently(bus, lambda: registered(bus, options, now=datetime.fromtimestamp(wall(), UTC)))
     event_clock = communities[0].clock == "event"
     writer = ReadingsWriter(bus, latest_ms=None if event_clock else lambda: wall() * 1000 + _AHEAD_MS, sleep=sleep)
     start = options.start or datetime.fromtimestamp(wall(), UTC)
@@ -161,6 +162,8 @@ async def _publish(
         for simulation in simulations:
             for readings in simulation.readings(until_ms):
                 batch += readings
+                if len(batch) >= MAX_BATCH:
+                    break
         await writer.write(batch)
 
 

@@ -202,7 +202,7 @@ def test_what_is_skipped_is_in_the_registers_too() -> None:
     assert len(first) > 0
     for meter, readings in rest.items():
         assert readings[0].at > SUMMER + timedelta(minutes=110)
-        assert readings[-1].import_wh == pytest.approx(straight[meter][-1].import_wh, abs=2)
+        assert readings[-1].import_wh == pytest.approx(straight[meter][-1].import_wh, abs=20)
 
 
 def test_several_meters_of_a_role_share_its_flow() -> None:
