@@ -22,8 +22,8 @@ _MARGINS_MS: Final = (3 * _HOUR_MS, 27 * _HOUR_MS, 36 * 24 * _HOUR_MS)
 class Source(Protocol):
     """Where old intervals and readings come from: JetStream, or a recomputation's own memory."""
 
-    async def interval(self, sequence: int) -> bytes | None:
-        """Return the INTERVALS message at a stream sequence, or None if it is gone."""
+    async def intervals(self, sequences: Iterable[int]) -> dict[int, bytes]:
+        """Return the INTERVALS messages at some stream sequences; those that are gone are left out."""
 
     def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
         """Return the readings of some meters with READINGS sequences in (after, until], in order."""
@@ -35,7 +35,7 @@ async def answer(fold: Fold, source: Source, position: int) -> None:
     job = settlement.job
     assert job is not None
     if job.close is not None:
-        past = await _intervals(fold, source, job.past)
+        past = (await _intervals(fold, source, job.past)).values()
         settlement.job = None
         settlement.close(job.close, past)
         settlement.advance()
@@ -45,16 +45,8 @@ async def answer(fold: Fold, source: Source, position: int) -> None:
     if job.reshare_from is not None:
         starts.update(settlement.closed_since(job.reshare_from))
     finals = set(job.finalise)
-    for start in sorted(starts | finals):
-        sequence = settlement.sequence_of(start)
-        data = await source.interval(sequence) if sequence else None
-        if data is None:
-            continue
-        old = decode_interval(data)
-        if start in starts:
-            settlement.again(start, old, measured.get(start, {}), final=start in finals)
-        else:
-            settlement.again(start, old, {}, final=True)
+    for start, old in (await _intervals(fold, source, starts | finals)).items():
+        settlement.again(start, old, measured.get(start, {}), final=start in finals)
     settlement.done(job)
 
 
@@ -82,15 +74,12 @@ async def _remeasure(fold: Fold, source: Source, position: int) -> dict[int, dic
             break
     assert again is not None
     wanted = {one for s, homes in found.items() for home in homes for one in again.wanted_past(home, s)}
-    past = Past(fold.community.zone, await _intervals(fold, source, sorted(wanted)))
+    past = Past(fold.community.zone, (await _intervals(fold, source, wanted)).values())
     return {s: {home: again.measure(home, s, past) for home in homes} for s, homes in sorted(found.items())}
 
 
-async def _intervals(fold: Fold, source: Source, starts: Iterable[int]) -> list[Interval]:
-    found = []
-    for start in starts:
-        sequence = fold.settlement.sequence_of(start)
-        data = await source.interval(sequence) if sequence else None
-        if data is not None:
-            found.append(decode_interval(data))
-    return found
+async def _intervals(fold: Fold, source: Source, starts: Iterable[int]) -> dict[int, Interval]:
+    """Return the latest revisions of closed intervals, in order of time."""
+    sequences = {start: fold.settlement.sequence_of(start) for start in sorted(starts)}
+    found = await source.intervals([sequence for sequence in sequences.values() if sequence])
+    return {start: decode_interval(found[sequence]) for start, sequence in sequences.items() if sequence in found}

@@ -87,6 +87,11 @@ class Fold:
             self._register()
         if not self._event_clock:
             self._set_clock(time_ms)
+        elif state.heard is not None:
+            # When readings stop coming, what they completed is closed once the patience has passed in
+            # real time; no further, so that a recording that goes on later finds its intervals open.
+            idle = min(time_ms - state.heard[0], self.settlement.patience_ms)
+            self._set_clock(state.heard[1] + idle)
         self._watch_silence()
         self.settlement.settle_late()
 
@@ -98,6 +103,8 @@ class Fold:
             if state.now and at > state.now + _LEAP_MS and not self._confirmed_leap(at):
                 return self.refuse(stored, "future", f"{reading.at} is over 31 days ahead of the community's clock")
             self._set_clock(at)
+            if state.heard is None or at >= state.heard[1]:
+                state.heard = (stored.time_ms, at)
         else:
             self._set_clock(stored.time_ms)
             if at > state.now + FUTURE_MS:

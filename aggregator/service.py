@@ -37,6 +37,7 @@ _BEHIND: Final = 2_000
 _CHECKPOINT_S: Final = 5.0
 _OUTPUTS: Final = 200
 _RECENT: Final = 512
+_TOGETHER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class _Desk:
     framer: Framer
     position: int = 0
     saved: int = 0
+    beat: bool = False
+    """A tick came: a frame goes out even if nothing changed, so that servers see the aggregator alive."""
 
 
 @dataclass(slots=True)
@@ -203,6 +206,7 @@ class Aggregator:
             if stored.sequence <= desk.position:
                 continue
             desk.position = stored.sequence
+            desk.beat = True
             desk.fold.settlement.history.learn(history, announced)
             desk.fold.tick(stored.time_ms, min(announced, desk.fold.settlement.history.sequence))
             if desk.fold.job is not None:
@@ -267,7 +271,8 @@ class Aggregator:
     async def _send_frames(self, *, behind: bool) -> None:
         now = time.monotonic()
         for community, desk in self._desks.items():
-            if desk.fold.changed and desk.framer.due <= now:
+            if (desk.fold.changed or desk.beat) and desk.framer.due <= now:
+                desk.beat = False
                 started = time.monotonic()
                 frame = desk.framer.frame(desk.fold)
                 desk.framer.next_due(started, time.monotonic(), behind=behind)
@@ -331,16 +336,18 @@ class _Stream:
         self._bus = bus
         self._recent: dict[int, bytes] = {}
 
-    async def interval(self, sequence: int) -> bytes | None:
-        data = self._recent.get(sequence)
-        if data is None:
-            stored = await self._bus.message("INTERVALS", sequence)
-            if stored is None:
-                return None
-            data = self._recent[sequence] = stored.data
-            while len(self._recent) > _RECENT:
-                del self._recent[next(iter(self._recent))]
-        return data
+    async def intervals(self, sequences: Iterable[int]) -> dict[int, bytes]:
+        wanted = list(sequences)
+        missing = [sequence for sequence in wanted if sequence not in self._recent]
+        for start in range(0, len(missing), _TOGETHER):
+            asked = missing[start : start + _TOGETHER]
+            for stored in await asyncio.gather(*(self._bus.message("INTERVALS", one) for one in asked)):
+                if stored is not None:
+                    self._recent[stored.sequence] = stored.data
+        found = {sequence: self._recent[sequence] for sequence in wanted if sequence in self._recent}
+        while len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+        return found
 
     async def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
         reader = self._bus.read("READINGS", [f"readings.{community}.{meter}" for meter in meters], after=after)

@@ -24,6 +24,7 @@ from bus.messages import Interval, IntervalStatus
 from bus.registry import History
 
 _HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 86_400_000
 _KEEP_HOURS: Final = 36 * 24
 
 
@@ -164,10 +165,16 @@ class Settlement:
         if state.base is None or self.job is not None:
             return
         oldest = state.base - len(state.settled) * self.interval_ms
-        due = (state.now - self.finality_ms - oldest) // self.interval_ms
-        finals = [oldest + k * self.interval_ms for k in range(max(0, min(due, len(state.settled))))]
+        finals = [oldest + k * self.interval_ms for k in range(self._final_due())]
         if state.late or state.reshare_from is not None or finals:
             self.job = Job(dict(state.late), state.reshare_from, None, finals, ())
+
+    def _final_due(self) -> int:
+        """Return how many of the closed intervals, the oldest first, are to become final now."""
+        state = self.state
+        assert state.base is not None
+        oldest = state.base - len(state.settled) * self.interval_ms
+        return max(0, min((state.now - self.finality_ms - oldest) // self.interval_ms, len(state.settled)))
 
     # --- closing ---
 
@@ -230,7 +237,8 @@ class Settlement:
             if track.next_border < end:
                 track.next_border = end
         self._armed = False
-        self.settle_late()
+        if state.late or state.reshare_from is not None or self._final_due() >= _DAY_MS // self.interval_ms:
+            self.settle_late()
 
     def published(self, start: int, sequence: int) -> None:
         """Note where the latest revision of an interval stands in INTERVALS."""

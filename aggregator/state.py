@@ -29,6 +29,8 @@ class State(msgspec.Struct):
     registry_sequence: int = 0
     now: int = 0
     """The community's clock."""
+    heard: tuple[int, int] | None = None
+    """Event clock: when the newest reading came, by JetStream, and its own time."""
     leap: int | None = None
     """Event clock: a time far ahead, which a second reading must confirm."""
     base: int | None = None

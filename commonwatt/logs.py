@@ -12,7 +12,9 @@ def configure(process: str, level: str, form: Literal["auto", "json", "text"]) -
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor
     if text:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), pad_event_to=32, exception_formatter=structlog.dev.plain_traceback
+        )
     else:
         renderer = structlog.processors.JSONRenderer()
     structlog.configure(

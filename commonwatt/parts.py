@@ -16,6 +16,7 @@ from aggregator.service import Aggregator, AggregatorOptions
 from bus.client import Bus
 from commonwatt.running import connect
 from commonwatt.settings import Settings, SettingsError
+from commonwatt.waiting import answering
 from meters.errors import OptionError
 from meters.replay import ReplayOptions, run_replay
 from meters.simulator import SimulationOptions, run_simulation
@@ -34,7 +35,9 @@ async def serve_graphql(settings: Settings) -> None:
         watch_directory=WATCH if WATCH.is_dir() else None,
         allowed_origins=settings.allowed_origins,
     )
-    async with _connected(settings, "serve") as bus:
+    async with AsyncExitStack() as stack:
+        async with answering(settings.host, settings.port):
+            bus = await stack.enter_async_context(_connected(settings, "serve"))
         await serve(bus, options, settings.host, settings.port, on_started=lambda url: log.info("serving", url=url))
 
 

@@ -36,6 +36,8 @@ class Child:
     name: str
     command: Sequence[str]
     last: bool = False
+    keeps: tuple[int, ...] = ()
+    """File descriptors that stay open in it."""
 
 
 class Supervisor:
@@ -45,6 +47,7 @@ class Supervisor:
         self._children = children
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ending = False
+        self._pid = os.getpid()
 
     async def run(self) -> None:
         """Run all children until cancelled, then end them. Raises ChildError."""
@@ -61,7 +64,11 @@ class Supervisor:
         while True:
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *child.command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+                *child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=child.keeps,
+                preexec_fn=self._die_with_parent,
             )
             self._processes[child.name] = process
             log.debug("started", child=child.name, pid=process.pid)
@@ -96,6 +103,14 @@ class Supervisor:
             if waiting:
                 await asyncio.wait(waiting, timeout=1.0)
 
+    def _die_with_parent(self) -> None:
+        """Ask Linux to end this process, a child, when the supervisor ends, however that came."""
+        if sys.platform == "linux":
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+            if os.getppid() != self._pid:  # it ended before it could be asked
+                os._exit(1)
+
 
 def _how(code: int) -> str:
     if code >= 0:
@@ -104,10 +119,3 @@ def _how(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends, however that came."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,6 +1,7 @@
 """`commonwatt up`: everything in one process tree, for a demonstration or a small community."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import shutil
@@ -18,6 +19,7 @@ from server.run import ListenError
 
 DEFAULT_NATS_PORT: Final = 4222
 _READY_S: Final = 60.0
+_LEFT_BEHIND_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,23 @@ class UpOptions:
 
 
 class DataDirectory:
-    """The directory that holds everything that `up` keeps; one `up` at a time uses it."""
+    """The directory that holds everything that `up` keeps; one `up` at a time uses it.
+
+    Its lock is a file that stays open, here and in the nats-server that writes below it: should
+    this process be killed, the directory is free when that nats-server has ended, not before.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: IO[str] | None = None
 
-    def take(self, *, fresh: bool) -> None:
+    @property
+    def lock(self) -> int:
+        """The file descriptor of the lock; to be kept open by whoever writes into the directory."""
+        assert self._lock is not None
+        return self._lock.fileno()
+
+    async def take(self, *, fresh: bool) -> None:
         """Create it, lock it, and empty it if asked; raise SettingsError when that cannot be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -52,35 +64,53 @@ class DataDirectory:
             raise SettingsError(
                 f"data directory {self.path} is not writable ({error.strerror}): choose another with --data-dir"
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            raise SettingsError(
-                f"data directory {self.path} is in use by another `commonwatt up` "
-                f"(process {self._lock.read().strip()}): end that one, or choose another with --data-dir"
-            ) from None
+        await self._acquire(self._lock)
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
         if fresh:
             shutil.rmtree(self.path / "nats", ignore_errors=True)
 
+    async def _acquire(self, lock: IO[str]) -> None:
+        """Wait only for what an `up` that was killed left behind: it is ending already."""
+        deadline = time.monotonic() + _LEFT_BEHIND_S
+        while True:
+            with contextlib.suppress(OSError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.seek(0)
+            holder = lock.read().strip()
+            if _runs(holder) or time.monotonic() > deadline:
+                raise SettingsError(
+                    f"data directory {self.path} is in use by another `commonwatt up` "
+                    f"(process {holder}): end that one, or choose another with --data-dir"
+                )
+            await asyncio.sleep(0.1)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # it runs, as someone else
+        return True
+    return True
+
 
 async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
-    """Run until cancelled. `show` is called with the server's and NATS's URL when the server answers.
+    """Run until cancelled. `show` is called with the server's and NATS's URL when the server is ready.
 
     Raises SettingsError, BrokerError, ListenError or ChildError for what cannot work.
     """
     directory = DataDirectory(options.data_dir)
-    directory.take(fresh=options.fresh)
+    await directory.take(fresh=options.fresh)
     if options.port and not is_free(options.port, options.host):
         raise ListenError(
             f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with --port"
         )
     port = options.port or free_port(options.host)
     broker = Broker(directory.path / "nats", _nats_port(options.nats_port))
-    supervisor = Supervisor(_children(options, broker, port))
+    supervisor = Supervisor(_children(options, broker, port, directory.lock))
     url = f"http://{options.host}:{port}"
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(_show_when_ready(url, broker.url, options.host, port, show))
@@ -100,13 +130,13 @@ def _nats_port(wanted: int | None) -> int:
     return wanted
 
 
-def _children(options: UpOptions, broker: Broker, port: int) -> list[Child]:
+def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[Child]:
     logs = ["--log-level", options.log_level, "--log-format", options.log_format]
     nats = ["--nats-url", broker.url, *logs]
     this = [sys.executable, "-m", "commonwatt"]
     simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
     return [
-        Child("nats-server", broker.command(), last=True),
+        Child("nats-server", broker.command(), last=True, keeps=(lock,)),
         Child("aggregate", [*this, "aggregate", *nats]),
         Child("serve", [*this, "serve", *nats, "--host", options.host, "--port", str(port), "--development"]),
         Child("simulate", [*this, "simulate", *nats, *simulation]),
@@ -116,20 +146,20 @@ def _children(options: UpOptions, broker: Broker, port: int) -> list[Child]:
 async def _show_when_ready(url: str, nats_url: str, host: str, port: int, show: Callable[[str, str], None]) -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
-        if await _answers(host, port):
+        if await _is_ready(host, port):
             show(url, nats_url)
             return
         await asyncio.sleep(0.1)
-    raise ChildError(f"the server did not answer on {url} within {_READY_S:g} s; the log above says why")
+    raise ChildError(f"the server on {url} was not ready within {_READY_S:g} s; the log above says why")
 
 
-async def _answers(host: str, port: int) -> bool:
+async def _is_ready(host: str, port: int) -> bool:
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2)
     except (OSError, TimeoutError):
         return False
     try:
-        writer.write(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         return (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 200")
     except (OSError, TimeoutError):
         return False
