@@ -13,7 +13,7 @@ from aggregator.plausibility import Outcome, Verdict, doubt, judge, remember
 from aggregator.settlement import Job, Settlement
 from aggregator.state import State
 from aggregator.today import begin_day, local_midnight
-from aggregator.track import Point, Suspect, Track
+from aggregator.track import UNKNOWN_GAP_MS, Point, Suspect, Track
 from bus.community import Community
 from bus.messages import Alert, Interval, Rejected
 from bus.reading import Reading, RefusalError
@@ -67,13 +67,21 @@ class Fold:
                 track = tracks.setdefault(meter.id, self.settlement.new_track())
                 self._meters[meter.id] = (home.id, meter.connection_w, track)
                 self.homes[home.id].append(MeterOf(meter.id, meter.role, track))
-        self.power = {home: home_power(meters) for home, meters in self.homes.items()}
-        self._surplus_dw = sum(
-            (power.export_dw or 0) - (power.import_dw or 0) for power in self.power.values() if not power.stale
-        )
         self.settlement.use(self._community)
         self.alerts.use(self._community)
+        self.power = {}
+        self._surplus_dw = 0
+        self._surpluses = dict.fromkeys(self.homes, 0)
+        for name in self.homes:
+            self._refresh(name)
         self.changed.update(self.homes)
+
+    def power_now(self) -> dict[str, HomePower]:
+        """Return every home's power, worked out again for the homes that changed."""
+        for home in self.changed if self.power else self.homes:
+            if home in self.homes:
+                self.power[home] = home_power(self.homes[home])
+        return self.power
 
     # --- messages ---
 
@@ -115,7 +123,7 @@ class Fold:
             return self.refuse(stored, "unknown_meter", f"community {state.community!r} has no meter {meter!r}")
         home, connection_w, track = entry
         last = track.last
-        if last is not None and at > last.at and track.suspect is None:
+        if last is not None and at > last.at >= self.settlement.waits_since and track.suspect is None:
             imp, exp = reading.import_wh, reading.export_wh
             most = connection_w * (at - last.at) // _MS_PER_HOUR + 100
             if (
@@ -165,31 +173,32 @@ class Fold:
         return None
 
     def _newest(self, home: str, meter: str, track: Track, point: Point, reading: Reading, stored: Stored) -> None:
-        last, settlement = track.last, self.settlement
+        last, settlement, at = track.last, self.settlement, point.at
         if last is None:
             settlement.first_reading(home, track, point, stored.sequence)
         elif last.at < (self.state.base or 0):
-            settlement.late(home, point.at)
-        if point.at >= track.next_border:
+            settlement.late(home, at)
+        if at >= track.next_border:
             track.accept(point, settlement.interval_ms)
-            settlement.crossed(track, point.at, stored.sequence)
+            settlement.crossed(track, at, stored.sequence)
         else:
             track.last = point
             track.epochs[point.epoch].exit = (point.import_wh, point.export_wh)
             if last is None:
-                track.first_at = point.at
-        if track.safe_mark is not None and point.at >= track.safe_mark:
-            settlement.safe(track)
+                track.first_at = at
         if track.silent:
-            self.alerts.heard(home, meter, track, point.at)
+            self.alerts.heard(home, meter, track, at)
         self._set_power(home, track, last, point, reading)
-        settlement.advance()
+        if last is None or at >= track.safe_mark or last.at < settlement.waits_since:
+            settlement.heard(track)
+            settlement.advance()
         if last is not None:
-            gap = point.at - last.at
-            usual = track.usual_gap_ms
-            track.usual_gap_ms = gap if track.usual_gap_ms == 600_000 else usual + (min(gap, 4 * usual) - usual) // 8
+            gap, usual = at - last.at, track.usual_gap_ms
+            if gap != usual:
+                unknown = usual == UNKNOWN_GAP_MS
+                track.usual_gap_ms = gap if unknown else usual + (min(gap, 4 * usual) - usual) // 8
         if not self._event_clock:
-            track.skew_ms += (stored.time_ms - point.at - track.skew_ms) // 8
+            track.skew_ms += (stored.time_ms - at - track.skew_ms) // 8
 
     def _set_power(self, home: str, track: Track, last: Point | None, point: Point, reading: Reading) -> None:
         power_in, power_out = reading.power_import_w, reading.power_export_w
@@ -202,23 +211,29 @@ class Fold:
                 track.power_import_dw = round((point.import_wh - last.import_wh) * hours_dw)
                 track.power_export_dw = round((point.export_wh - last.export_wh) * hours_dw)
         else:
-            track.power_import_dw = round((power_in or 0.0) * 10)
-            track.power_export_dw = round((power_out or 0.0) * 10)
+            track.power_import_dw = round(power_in * 10) if power_in else 0
+            track.power_export_dw = round(power_out * 10) if power_out else 0
         if reading.state_of_charge is not None:
             track.charge = reading.state_of_charge
         track.stale = False
         self._refresh(home)
 
     def _refresh(self, home: str) -> None:
-        """Bring a home's power and the community's surplus up to date."""
-        before = self.power[home]
-        after = self.power[home] = home_power(self.homes[home])
-        if not before.stale:
-            self._surplus_dw -= (before.export_dw or 0) - (before.import_dw or 0)
-        if not after.stale:
-            self._surplus_dw += (after.export_dw or 0) - (after.import_dw or 0)
+        """Bring the community's surplus up to date with a home whose grid meters changed or fell silent."""
+        surplus = imported = 0
+        for _, role, track in self.homes[home]:
+            if role == "GRID" and track.last is not None:
+                if track.stale:
+                    surplus = imported = 0
+                    break
+                drawn = track.power_import_dw or 0
+                imported += drawn
+                surplus += (track.power_export_dw or 0) - drawn
+        self._surplus_dw += surplus - self._surpluses[home]
+        self._surpluses[home] = surplus
         self.changed.add(home)
-        self.alerts.power(home, None if after.stale else after.import_dw)
+        if home in self.alerts.limits_dw:
+            self.alerts.power(home, imported)
 
     def _older(self, meter: str, home: str, track: Track, outcome: Outcome, stored: Stored) -> None:
         point = outcome.points[0]
@@ -229,6 +244,8 @@ class Fold:
                 return self.refuse(stored, "too_old", "the reading is older than the community's first interval")
             self.settlement.late(home, point.at)
         track.insert(point, self.state.base or base, self.settlement.interval_ms)
+        self.settlement.heard(track)
+        self.settlement.advance()
         remember(track, point)
         self.changed.add(home)
         return None
@@ -265,9 +282,12 @@ class Fold:
 
     def _set_clock(self, now: int) -> None:
         """Move the clock on and do what is due by it, with the figures as they were until now."""
-        if now <= self.state.now:
+        before = self.state.now
+        if now <= before:
             return
         self.state.now = now
+        if now // 1000 == before // 1000:
+            return  # once a second is enough
         self.alerts.surplus(self._surplus_dw)
         sample_surplus(self.state, self._surplus_dw)
         midnight = local_midnight(self._community, self.state.now) if self.state.now >= self._next_midnight else None

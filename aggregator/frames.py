@@ -15,7 +15,7 @@ from aggregator.today import todays
 from bus.messages import Frame, Light, Today, encode
 
 _LEAST_S: Final = 0.1
-_BEHIND_S: Final = 1.0
+_BEHIND_S: Final = 2.0
 _SHARE: Final = 5
 _TODAY_MS: Final = 10_000
 
@@ -41,8 +41,9 @@ class Framer:
     def frame(self, fold: Fold) -> bytes:
         """Return the next frame and clear what had changed."""
         state, community = fold.state, fold.community
+        power = fold.power_now()
         changed, fold.changed = fold.changed, set()
-        whole = community_power(community, fold.power)
+        whole = community_power(community, power)
         set_light(community, state, whole)
         if self._light != state.light:
             self._light = state.light
@@ -55,7 +56,7 @@ class Framer:
             if home.id in changed or self._split.get(home.id) != split or home.id not in self._encoded:
                 changed.add(home.id)
                 self._split[home.id] = split
-                now = home_state(home, fold.power[home.id], whole, state.light, self._todays.get(home.id))
+                now = home_state(home, power[home.id], whole, state.light, self._todays.get(home.id))
                 self._encoded[home.id] = msgspec.Raw(encode(now))
         known = community.homes_by_id
         for gone in self._encoded.keys() - known.keys():

@@ -1,13 +1,16 @@
 """The outbox: a community's outputs reach their streams once, whatever is killed when.
 
 Every output has an identity. After a restart the fold gives the same outputs again; those that
-the streams hold beyond the checkpoint are recognised and left out. Every batch names the
-sequences that its subjects must end at, so a second writer is noticed before it can do harm.
+the streams hold beyond the checkpoint are recognised and left out. A checkpoint never stands
+beyond an output that is yet to be recognised, so a second crash soon after finds it, too. Every
+batch names the sequences that its subjects must end at: a second writer is noticed before it
+can do harm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from aggregator.fold import Output
@@ -16,6 +19,7 @@ from bus.identifiers import alerts_subject, intervals_subject, rejected_subject
 from bus.messages import (
     Alert,
     Interval,
+    Rejected,
     decode_alert,
     decode_interval,
     decode_rejected,
@@ -28,6 +32,11 @@ log = structlog.get_logger(__name__)
 Identity = tuple[str | int, ...]
 
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+_PATIENCE_S: Final = 1.0
+_CUT_CHARACTERS: Final = 64 * 1024
+_STREAMS: Final = ("INTERVALS", "ALERTS", "REJECTED")
+_MESSAGE_BYTES: Final = 1000 * 1024
+"""What fits into NATS's 1 MiB with subject and headers."""
 
 
 class FencedError(Exception):
@@ -46,18 +55,26 @@ def identity(output: Output) -> Identity:
 class Outbox:
     """Publishes one community's outputs (`community` None: refusals that belong to none)."""
 
-    def __init__(self, bus: Bus, community: str | None, positions: dict[str, int]) -> None:
-        self.positions = positions
-        """Per stream the last sequence that is known here; belongs into the checkpoint."""
+    def __init__(self, bus: Bus, community: str | None, positions: Mapping[str, int]) -> None:
         self._bus = bus
         self._community = community
+        self._seen = dict(positions)
         self._tails: dict[str, int] = {}
-        self._found: dict[Identity, int] = {}
+        self._found: dict[str, dict[Identity, int]] = {stream: {} for stream in _STREAMS}
+        """Per stream, in its order: outputs that it holds and that the fold has not given again yet."""
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Per stream a sequence up to which the fold has given all outputs; belongs into the checkpoint."""
+        return {
+            stream: min(seen, next(iter(self._found[stream].values()), seen + 1) - 1)
+            for stream, seen in self._seen.items()
+        }
 
     async def open(self) -> None:
-        """Look at what the streams hold beyond the positions: outputs that need not go out again."""
-        for stream in ("INTERVALS", "ALERTS", "REJECTED") if self._community else ("REJECTED",):
-            await self._look(stream)
+        """Look at what the streams hold beyond the positions: outputs that need not go out again. Waits for NATS."""
+        for stream in _STREAMS if self._community else ("REJECTED",):
+            await self._look_again(stream)
 
     async def send(self, outputs: Sequence[Output]) -> dict[Identity, int]:
         """Publish outputs in order; return the stream sequence of each, by identity. Waits for NATS.
@@ -74,7 +91,7 @@ class Outbox:
             batch: list[tuple[Output, str, bytes]] = []
             size = 0
             for output in chosen:
-                data = encode(output)
+                data = _encoded(output)
                 if batch and (len(batch) == MAX_BATCH or size + len(data) > _BATCH_BYTES):
                     await self._send_batch(stream, batch, sequences)
                     batch, size = [], 0
@@ -87,13 +104,15 @@ class Outbox:
     async def _send_batch(
         self, stream: str, batch: list[tuple[Output, str, bytes]], sequences: dict[Identity, int]
     ) -> None:
+        found = self._found[stream]
         ours = {identity(output) for output, _, _ in batch}
         while True:
             left = []
             for item in batch:
                 key = identity(item[0])
-                if key in self._found:
-                    sequences[key] = self._found.pop(key)
+                if key in found:
+                    sequences[key] = found[key]
+                    self._forget(stream, sequences[key])
                 elif key not in sequences:
                     left.append(item)
             if not left:
@@ -105,18 +124,24 @@ class Outbox:
                 log.warning("outputs not acknowledged, looking at what is stored", stream=stream, reason=str(error))
                 await self._look_again(stream)
             except ConflictError as error:
-                before = len(self._found)
+                before = len(found)
                 await self._look_again(stream)
-                if not (ours & self._found.keys()) and len(self._found) > before:
-                    raise FencedError(
-                        f"another aggregator writes {stream} of {self._community or 'unknown communities'}: {error}"
-                    ) from None
+                # Those that belong to no community share subjects between partitions: nobody's fault.
+                if self._community and not (ours & found.keys()) and len(found) > before:
+                    raise FencedError(f"another aggregator writes {stream} of {self._community}: {error}") from None
             else:
                 first = last - len(left) + 1
                 for offset, (output, subject, _) in enumerate(left):
                     sequences[identity(output)] = self._tails[subject] = first + offset
-                self.positions[stream] = max(last, self.positions.get(stream, 0))
+                self._forget(stream, last)
+                self._seen[stream] = max(last, self._seen.get(stream, 0))
                 return
+
+    def _forget(self, stream: str, sequence: int) -> None:
+        """What a stream holds up to here was given again, or never will be: the order is always the same."""
+        found = self._found[stream]
+        while found and next(iter(found.values())) <= sequence:
+            del found[next(iter(found))]
 
     async def _expecting(self, items: list[tuple[Output, str, bytes]]) -> list[Message]:
         messages = []
@@ -142,26 +167,25 @@ class Outbox:
                 await self._bus.pause()
 
     async def _look(self, stream: str) -> None:
-        """Take note of this community's outputs in a stream beyond the position."""
+        """Take note of this community's outputs in a stream beyond what was seen of it."""
         subject = {
             "INTERVALS": f"intervals.{self._community}",
             "ALERTS": f"alerts.{self._community}.*",
             "REJECTED": f"rejected.{self._community or '*'}.*",
         }[stream]
         _, last = await self._bus.stream_bounds(stream)
-        after = self.positions.get(stream, 0)
-        reader = self._bus.read(stream, [subject], after=after)
+        seen = self._seen.get(stream, 0)
+        reader = self._bus.read(stream, [subject], after=seen)
         try:
-            while reader.position < last:
-                batch = await reader.next_batch(1.0)
-                for stored in batch:
+            # Asked each time whether there is more: silence may as well mean that NATS is away.
+            while await self._bus.next_after(stream, subject, reader.position + 1) is not None:
+                for stored in await reader.next_batch(_PATIENCE_S):
                     self._tails[stored.subject] = stored.sequence
-                    self._found[_identity_of(stream, stored)] = stored.sequence
-                if not batch or reader.pending == 0:
-                    break
+                    self._found[stream][_identity_of(stream, stored)] = stored.sequence
+                    self._seen[stream] = stored.sequence
         finally:
             await reader.close()
-        self.positions[stream] = max(last, after)
+        self._seen[stream] = max(last, self._seen.get(stream, 0))
 
     def _subject(self, output: Output) -> str:
         if isinstance(output, Interval):
@@ -170,6 +194,16 @@ class Outbox:
             return alerts_subject(output.community, output.home)
         _, community, meter, *_ = [*output.subject.split("."), "", ""]
         return rejected_subject(community, meter)
+
+
+def _encoded(output: Output) -> bytes:
+    """Return an output's JSON; a refused payload that NATS could not carry once more is cut, and says so."""
+    data = encode(output)
+    if len(data) <= _MESSAGE_BYTES or not isinstance(output, Rejected):
+        return data
+    detail = f"{output.detail}; cut here, whole in READINGS at sequence {output.sequence}"
+    payload = output.payload[:_CUT_CHARACTERS]
+    return encode(msgspec.structs.replace(output, detail=detail, payload=payload))
 
 
 def _stream_of(subject: str) -> str:

@@ -16,7 +16,7 @@ TOLERANCE_WH: Final = 100
 
 _SLACK_WH: Final = 100
 _MS_PER_HOUR: Final = 3_600_000
-_KEPT: Final = 8
+_KEPT: Final = 3
 _MAX_EPOCHS: Final = 64
 
 
@@ -107,9 +107,7 @@ def doubt(track: Track, reading: Reading, at: int) -> tuple[str, str]:
 
 def remember(track: Track, point: Point) -> None:
     """Keep the last few points, to tell duplicates and corrections from new readings."""
-    track.recent.append(point)
-    if len(track.recent) > _KEPT:
-        del track.recent[0]
+    track.recent = (*track.recent[-_KEPT:], point)
 
 
 def _older(track: Track, reading: Reading, at: int, index: int | None, connection_w: int) -> Outcome:

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -155,7 +155,9 @@ class Aggregator:
         while True:
             batch = await reader.next_batch(self._wait_s())
             for stored in batch:
-                await self._take(stored)
+                waiting = self._take(stored)
+                if waiting is not None:
+                    await waiting
             if batch:
                 self._metrics.batch.observe(len(batch))
                 self._metrics.behind.set(reader.pending)
@@ -165,14 +167,16 @@ class Aggregator:
             if time.monotonic() - self._checkpointed > _CHECKPOINT_S:
                 await self._save_all(reader.position)
 
-    async def _take(self, stored: Stored) -> None:
+    def _take(self, stored: Stored) -> Coroutine[Any, Any, None] | None:
+        """Fold one message; return what is to be awaited before the next, if anything."""
         subject = stored.subject
         if subject == TICK_SUBJECT:
-            return await self._take_tick(stored)
+            return self._take_tick(stored)
         tokens = subject.split(".")
         desk = self._desks.get(tokens[1]) if len(tokens) == 3 else None
         if desk is None:
-            return self._take_foreign(stored, tokens)
+            self._take_foreign(stored, tokens)
+            return None
         if stored.sequence <= desk.position:
             return None
         desk.position = stored.sequence
@@ -185,10 +189,8 @@ class Aggregator:
         except RefusalError as refusal:
             fold.refuse(stored, refusal.reason, str(refusal))
         self._folded += 1
-        if fold.settlement.job is not None:
-            await self._answer(desk)
-        if len(fold.outputs) >= _OUTPUTS:
-            await self._flush([desk])
+        if fold.settlement.job is not None or len(fold.outputs) >= _OUTPUTS:
+            return self._answer(desk)
         return None
 
     async def _take_tick(self, stored: Stored) -> None:
@@ -237,7 +239,8 @@ class Aggregator:
         )
 
     async def _answer(self, desk: _Desk) -> None:
-        """Bring what the fold asks for, until it asks for nothing more."""
+        """Publish a fold's outputs and bring what it asks for, until it asks for nothing more."""
+        await self._flush([desk])
         while desk.fold.job is not None:
             await self._flush([desk])
             try:

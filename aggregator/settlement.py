@@ -18,7 +18,7 @@ from aggregator.profile import Past
 from aggregator.rows import Measured, build_interval, measured_of
 from aggregator.state import State
 from aggregator.today import count_interval
-from aggregator.track import Crossing, Point, Track
+from aggregator.track import NEVER, Crossing, Point, Track
 from bus.community import Community
 from bus.messages import Interval, IntervalStatus
 from bus.registry import History
@@ -51,8 +51,9 @@ class Settlement:
         self.history = history
         self.job: Job | None = None
         self._outputs = outputs
+        self.waits_since = 0
+        """A meter read before this is not waited for when the oldest open interval closes."""
         self._waiting: set[int] = set()
-        self._armed = False
         self._community: Community
 
     def use(self, community: Community) -> None:
@@ -67,7 +68,7 @@ class Settlement:
         # Zones with offsets of half hours have their full hours elsewhere; a border is a local one.
         offset = datetime.fromtimestamp(self.state.now / 1000, community.zone).utcoffset()
         self._shift = 0 if offset is None else int(offset.total_seconds() * 1000) % self.interval_ms
-        self._armed = False
+        self._arm()
 
     def new_track(self) -> Track:
         """Return the track of a meter that has not been read yet."""
@@ -98,7 +99,7 @@ class Settlement:
             self.late(home, point.at)
         track.next_border = state.base
         self._note_hour(point.at, sequence)
-        self._armed = False
+        self.waits_since = state.base - self.patience_ms
 
     def lower_base(self, at: int) -> bool:
         """Begin earlier, while nothing has been settled yet; say whether `at` lies in an open interval then."""
@@ -121,25 +122,37 @@ class Settlement:
                     track.crossings.append(Crossing(None, track.last))
                     track.next_border += self.interval_ms
         state.base = state.first = start
-        self._armed = False
+        self._arm()
         return True
 
     def late(self, home: str, at: int) -> None:
         """A reading came that can change a closed interval: it lies in one, or ends a silence that spans one."""
-        self._armed = False  # its meter may be one to wait for again
         low, high = self.state.late.get(home, (at, at))
         self.state.late[home] = (min(low, at), max(high, at))
 
     def crossed(self, track: Track, at: int, sequence: int) -> None:
-        """A meter's newest reading has crossed a border: see when the oldest open interval is safe for it."""
+        """A meter's newest reading has crossed a border."""
         self._note_hour(at, sequence)
-        if self._armed:
-            self._arm_track(track)
+        self.heard(track)
+        self.advance()
 
-    def safe(self, track: Track) -> None:
-        """A meter can no longer change the oldest open interval within the grace."""
-        track.safe_mark = None
-        self._waiting.discard(id(track))
+    def heard(self, track: Track) -> None:
+        """A meter was read: wait for it, or no longer, when the oldest open interval closes.
+
+        Within the grace readings come in any order, so a meter is safe when its newest reading is
+        a grace later than the one that now stands behind the interval's end.
+        """
+        last = track.last
+        if last is None or last.at < self.waits_since:
+            return
+        after = track.crossings[1].after if len(track.crossings) > 1 else None
+        mark = NEVER if after is None else after.at + self.grace_ms
+        if last.at >= mark:
+            self._waiting.discard(id(track))
+            track.safe_mark = NEVER
+        else:
+            self._waiting.add(id(track))
+            track.safe_mark = mark
 
     def reshare(self, since: int) -> None:
         """The registry changed for closed intervals from `since` on."""
@@ -151,8 +164,6 @@ class Settlement:
         """Close what is due."""
         state = self.state
         while state.base is not None and self.job is None:
-            if not self._armed:
-                self._arm()
             if self._waiting and state.now < state.base + self.interval_ms + self.patience_ms:
                 return
             if not self._waiting and not self._passed():
@@ -184,26 +195,14 @@ class Settlement:
         return self.state.now >= self.state.base + self.interval_ms + self.grace_ms
 
     def _arm(self) -> None:
-        self._armed = True
+        """See which meters the oldest open interval waits for."""
         self._waiting.clear()
-        assert self.state.base is not None
-        since = self.state.base - self.patience_ms
-        for track in self._tracks:
-            track.safe_mark = None
-            if track.last is not None and track.last.at >= since:
-                self._waiting.add(id(track))
-                self._arm_track(track)
-
-    def _arm_track(self, track: Track) -> None:
-        if id(track) not in self._waiting or len(track.crossings) < 2 or track.last is None:
+        if self.state.base is None:
             return
-        after = track.crossings[1].after
-        assert after is not None
-        mark = after.at + self.grace_ms
-        if track.last.at >= mark:
-            self.safe(track)
-        else:
-            track.safe_mark = mark
+        self.waits_since = self.state.base - self.patience_ms
+        for track in self._tracks:
+            track.safe_mark = NEVER
+            self.heard(track)
 
     def _close(self) -> None:
         start = self.state.base
@@ -236,7 +235,7 @@ class Settlement:
                 del track.crossings[0]
             if track.next_border < end:
                 track.next_border = end
-        self._armed = False
+        self._arm()
         if state.late or state.reshare_from is not None or self._final_due() >= _DAY_MS // self.interval_ms:
             self.settle_late()
 

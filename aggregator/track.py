@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 MIN_STALE_MS: Final = 30_000
-_UNKNOWN_GAP_MS: Final = 600_000
+UNKNOWN_GAP_MS: Final = 600_000
+NEVER: Final = 2**62
 
 
 class Point(NamedTuple):
@@ -70,10 +71,11 @@ class Track(msgspec.Struct):
     epochs: list[Epoch] = []
     crossings: list[Crossing] = []
     suspect: Suspect | None = None
-    recent: list[Point] = []
+    recent: tuple[Point, ...] = ()
     next_border: int = 0
-    safe_mark: int | None = None
-    usual_gap_ms: int = _UNKNOWN_GAP_MS
+    safe_mark: int = NEVER
+    """Time from which on this meter can no longer change the oldest open interval within the grace."""
+    usual_gap_ms: int = UNKNOWN_GAP_MS
     power_import_dw: int | None = None
     power_export_dw: int | None = None
     charge: float | None = None

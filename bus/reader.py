@@ -64,6 +64,7 @@ class Reader:
         self._consumer: str | None = None
         self._subscription: Subscription | None = None
         self._generation = 0
+        self._heard = 0.0
         self._broken = False
         self._closed = False
 
@@ -92,10 +93,10 @@ class Reader:
             await self._pull()
             self._arrived.clear()
             try:
-                async with asyncio.timeout(min(left, 3 * _HEARTBEAT_S)):
+                async with asyncio.timeout(min(left, _HEARTBEAT_S)):
                     await self._arrived.wait()
             except TimeoutError:
-                if left > 3 * _HEARTBEAT_S:
+                if asyncio.get_running_loop().time() - self._heard > 3 * _HEARTBEAT_S:
                     self._broken = True
         batch, self._buffer = self._buffer, []
         if batch:
@@ -139,6 +140,7 @@ class Reader:
                 config.opt_start_time = datetime.fromtimestamp(self._since_ms / 1000, UTC)
         self._delivered = self._outstanding = 0
         self._broken = False
+        self._heard = asyncio.get_running_loop().time()
         try:
             self._generation += 1
             receive = partial(self._receive, self._generation)
@@ -197,9 +199,11 @@ class Reader:
             Stored(message.subject, int(tokens[first]), int(tokens[first + 2]) // 1_000_000, message.data)
         )
         if not self._arrived.is_set():
+            self._heard = asyncio.get_running_loop().time()
             self._arrived.set()
 
     def _status(self, message: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
         headers = message.headers or {}
         status = headers.get("Status", "")
         if status in ("404", "408"):  # the request ran out: some of what it asked for did not come

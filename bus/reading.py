@@ -8,6 +8,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from pydantic import (
     AllowInfNan,
     AwareDatetime,
@@ -18,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from bus.identifiers import Id
+from bus.identifiers import ID_PATTERN, Id
 
 MAX_BYTES: Final = 4096
 """Largest payload of a reading; a larger one is refused unread."""
@@ -59,14 +60,40 @@ PowerW = Annotated[float, BeforeValidator(_number), AllowInfNan(False), Field(ge
 Share = Annotated[float, BeforeValidator(_number), AllowInfNan(False), Field(ge=0, le=1)]
 
 
-class Reading(BaseModel):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reading of one meter.
 
     `at` is the meter's own time. Registers are cumulative, in whole Wh, and never negative;
     powers are averages or samples in W, unsigned, one per direction. `epoch` names the
     meter's generation: registers are comparable within one epoch only. `correction` marks a
-    reading that replaces an earlier one of the same meter and time.
+    reading that replaces an earlier one of the same meter and time. `parse` validates; the
+    constructor leaves that to its caller.
     """
+
+    meter: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)] | None = None
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    epoch: Annotated[str, msgspec.Meta(max_length=64)] = "0"
+    import_wh: Annotated[int, msgspec.Meta(ge=0, lt=MAX_REGISTER_WH)]
+    export_wh: Annotated[int, msgspec.Meta(ge=0, lt=MAX_REGISTER_WH)]
+    power_import_w: Annotated[float, msgspec.Meta(ge=0, le=MAX_POWER_W)] | None = None
+    power_export_w: Annotated[float, msgspec.Meta(ge=0, le=MAX_POWER_W)] | None = None
+    state_of_charge: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    quality: Literal["MEASURED", "SUBSTITUTED", "ESTIMATED"] = "MEASURED"
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    correction: bool = False
+
+    @property
+    def at_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return (self.at - _EPOCH) // _MS
+
+    def to_bytes(self) -> bytes:
+        """Return the wire form: JSON without the fields that say nothing."""
+        return msgspec.json.encode(self)
+
+
+class _Judge(BaseModel):
+    """The authority on what a reading is: lenient where a writer's habit is harmless, and able to say why not."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -82,14 +109,8 @@ class Reading(BaseModel):
     sequence: Annotated[int, Field(ge=0, lt=2**63, strict=True)] | None = None
     correction: Annotated[bool, Field(strict=True)] = False
 
-    @property
-    def at_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC."""
-        return (self.at - _EPOCH) // _MS
 
-    def to_bytes(self) -> bytes:
-        """Return the wire form: JSON without the fields that say nothing."""
-        return self.model_dump_json(exclude_none=True, exclude_defaults=True).encode()
+_decode: Final = msgspec.json.Decoder(Reading).decode
 
 
 class RefusalError(ValueError):
@@ -124,11 +145,21 @@ REASONS: Final = {
 
 
 def parse(payload: bytes) -> Reading:
-    """Return the reading in `payload`; raise RefusalError with a reason code otherwise."""
+    """Return the reading in `payload`; raise RefusalError with a reason code otherwise.
+
+    A well-formed reading is decoded by msgspec in a tenth of the time that pydantic takes;
+    what that does not take, pydantic judges, and explains (docs/decisions/008).
+    """
     if len(payload) > MAX_BYTES:
         raise RefusalError("too_large", f"{len(payload)} bytes; a reading has at most {MAX_BYTES}")
     try:
-        return Reading.model_validate_json(payload)
+        reading = _decode(payload)
+        if _EPOCH <= reading.at < _END:
+            return reading
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return Reading(**_Judge.model_validate_json(payload).model_dump())
     except ValidationError as error:
         raise _refusal(error) from None
 

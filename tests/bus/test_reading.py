@@ -150,7 +150,7 @@ _json = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(Reading.model_fields, _json)))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(Reading.__struct_fields__, _json)))
 @settings(deadline=None)
 def test_any_json_object_is_a_reading_or_refused_with_a_known_reason(fields: dict[str, Any]) -> None:
     _read_or_refused(_payload(**fields))
