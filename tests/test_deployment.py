@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bus.broker import find_binary
-from commonwatt.settings import Settings
+from commonwatt.settings import Settings, read_settings
 from tests.commonwatt.line import understand
 from tests.conftest import absent
 
@@ -65,7 +65,7 @@ def test_each_command_is_one_of_the_command_line(name: str) -> None:
 def test_each_environment_name_is_a_setting_with_a_fit_value(name: str) -> None:
     environment = {key: plain(value) for key, value in SERVICES[name]["environment"].items()}
     assert set(environment) <= set(SETTINGS)
-    Settings(**{SETTINGS[key]: value for key, value in environment.items()})
+    read_settings(**{SETTINGS[key]: value for key, value in environment.items()})
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -204,7 +204,7 @@ def test_the_image_serves_by_default() -> None:
 
 def test_the_images_environment_is_of_settings() -> None:
     assert set(image_settings()) <= set(SETTINGS)
-    settings = Settings(**{SETTINGS[key]: value for key, value in image_settings().items()})
+    settings = read_settings(**{SETTINGS[key]: value for key, value in image_settings().items()})
     assert settings.host == "0.0.0.0"
     assert instructions("EXPOSE") == [str(settings.port)]
 
