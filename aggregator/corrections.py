@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from aggregator.measuring import Metered, measure_home, wanted_past
-from aggregator.plausibility import Verdict, judge, remember
+from aggregator.plausibility import Verdict, judge
 from aggregator.profile import Past
 from aggregator.rows import Measured
-from aggregator.track import Crossing, Point, Suspect, Track
+from aggregator.track import Crossing, Suspect, Track
 from bus.community import Community
 from bus.reading import Reading, RefusalError
 
@@ -56,9 +56,6 @@ class Remeasurement:
                 track.accept(point, self._interval_ms)
             else:
                 track.insert(point, self._start, self._interval_ms)
-        if outcome.points:
-            epoch = outcome.points[-1].epoch
-            remember(track, Point(at, epoch, reading.import_wh, reading.export_wh))
 
     def affected(self) -> dict[int, list[str]]:
         """Return the starts of the intervals that late readings touch, with the homes to measure again."""

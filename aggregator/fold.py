@@ -9,7 +9,7 @@ from typing import Final
 
 from aggregator.alerts import Alerts
 from aggregator.live import HomePower, MeterOf, home_power, sample_surplus
-from aggregator.plausibility import Outcome, Verdict, doubt, judge, remember
+from aggregator.plausibility import Outcome, Verdict, doubt, judge
 from aggregator.settlement import Job, Settlement
 from aggregator.state import State
 from aggregator.today import begin_day, local_midnight
@@ -133,7 +133,6 @@ class Fold:
             ):
                 point = Point(at, last.epoch, imp, exp)
                 self._newest(home, meter, track, point, reading, stored)
-                remember(track, point)
                 return None
         self._judge(meter, home, connection_w, track, reading, stored)
         return None
@@ -167,7 +166,6 @@ class Fold:
         if outcome.verdict is Verdict.NEWEST:
             for point in outcome.points:
                 self._newest(home, meter, track, point, reading, stored)
-            remember(track, Point(at, outcome.points[-1].epoch, reading.import_wh, reading.export_wh))
         elif outcome.verdict in (Verdict.OLDER, Verdict.CORRECTION):
             self._older(meter, home, track, outcome, stored)
         return None
@@ -182,7 +180,7 @@ class Fold:
             track.accept(point, settlement.interval_ms)
             settlement.crossed(track, at, stored.sequence)
         else:
-            track.last = point
+            track.previous, track.last = last, point
             track.epochs[point.epoch].exit = (point.import_wh, point.export_wh)
             if last is None:
                 track.first_at = at
@@ -246,7 +244,6 @@ class Fold:
         track.insert(point, self.state.base or base, self.settlement.interval_ms)
         self.settlement.heard(track)
         self.settlement.advance()
-        remember(track, point)
         self.changed.add(home)
         return None
 

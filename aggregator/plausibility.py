@@ -16,7 +16,6 @@ TOLERANCE_WH: Final = 100
 
 _SLACK_WH: Final = 100
 _MS_PER_HOUR: Final = 3_600_000
-_KEPT: Final = 3
 _MAX_EPOCHS: Final = 64
 
 
@@ -105,18 +104,13 @@ def doubt(track: Track, reading: Reading, at: int) -> tuple[str, str]:
     return "register_leapt", f"{rises} within {seconds:g} s is more than the connection can carry"
 
 
-def remember(track: Track, point: Point) -> None:
-    """Keep the last few points, to tell duplicates and corrections from new readings."""
-    track.recent = (*track.recent[-_KEPT:], point)
-
-
 def _older(track: Track, reading: Reading, at: int, index: int | None, connection_w: int) -> Outcome:
     last = track.last
     assert last is not None
-    known = next((point for point in reversed(track.recent) if point.at == at), None)
+    known = _stored_at(track, at)
     imp, exp = reading.import_wh, reading.export_wh
     if known is not None:
-        if (known.import_wh, known.export_wh) == (imp, exp):
+        if _same(known.import_wh, imp) and _same(known.export_wh, exp):
             return Outcome(Verdict.DUPLICATE)
         if not reading.correction:
             raise RefusalError(
@@ -133,6 +127,23 @@ def _older(track: Track, reading: Reading, at: int, index: int | None, connectio
         raise RefusalError(reason, f"{imp}/{exp} Wh cannot come before {last.import_wh}/{last.export_wh} Wh")
     verdict = Verdict.CORRECTION if reading.correction else Verdict.OLDER
     return Outcome(verdict, (Point(at, index, imp, exp),))
+
+
+def _stored_at(track: Track, at: int) -> Point | None:
+    """Return the point of a time, among those that still matter: the last two, and those next to open borders."""
+    for point in (track.last, track.previous):
+        if point is not None and point.at == at:
+            return point
+    for crossing in track.crossings:
+        for point in crossing:
+            if point is not None and point.at == at:
+                return point
+    return None
+
+
+def _same(known: int, register: int) -> bool:
+    """Say whether a register is the one known, which may have been held a little above it."""
+    return 0 <= known - register <= TOLERANCE_WH
 
 
 def _epoch_index(track: Track, name: str) -> int | None:

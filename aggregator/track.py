@@ -67,11 +67,11 @@ class Track(msgspec.Struct):
     """The state of one meter. Powers are in tenths of a watt; `crossings[k]` belongs to border k."""
 
     last: Point | None = None
+    previous: Point | None = None
     first_at: int = 0
     epochs: list[Epoch] = []
     crossings: list[Crossing] = []
     suspect: Suspect | None = None
-    recent: tuple[Point, ...] = ()
     next_border: int = 0
     safe_mark: int = NEVER
     """Time from which on this meter can no longer change the oldest open interval within the grace."""
@@ -100,7 +100,7 @@ class Track(msgspec.Struct):
 
     def accept(self, point: Point, interval_ms: int) -> None:
         """Take a reading newer than all before it; note the borders that it crosses."""
-        last = self.last
+        last = self.previous = self.last
         if last is None:
             self.first_at = point.at
         if point.at >= self.next_border:
