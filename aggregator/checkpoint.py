@@ -28,13 +28,17 @@ class Checkpoint(msgspec.Struct):
     position: int
     positions: dict[str, int]
     state: State | None
+    writer: str = ""
+    """The process that saved it: tells a save of one's own, whose acknowledgement was lost, from another's."""
 
 
 class Checkpoints:
     """The bucket of checkpoints, with the revision of each that this process saw last."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, writer: str) -> None:
+        """`writer` is a name that no other process ever has."""
         self._bus = bus
+        self._writer = writer
         self._revisions: dict[str, int] = {}
 
     async def load(self, key: str, *, ignore: bool = False) -> Checkpoint | None:
@@ -64,20 +68,31 @@ class Checkpoints:
 
     async def save(self, key: str, checkpoint: Checkpoint) -> None:
         """Save a checkpoint; raise FencedError when someone else saved one since. UnavailableError passes."""
+        checkpoint.writer = self._writer
         data = zlib.compress(msgspec.msgpack.encode(checkpoint), 1)
         subject = _subject(key)
-        try:
-            self._revisions[key] = await self._bus.publish(Message(subject, data, self._revisions.get(key, 0)))
-        except ConflictError:
-            stored = await self._bus.last(_STREAM, subject)
-            if stored is not None and stored.data == data:  # our own, whose acknowledgement was lost
+        while True:
+            try:
+                self._revisions[key] = await self._bus.publish(Message(subject, data, self._revisions.get(key, 0)))
+            except ConflictError:
+                stored = await self._bus.last(_STREAM, subject)
+                if stored is None or _writer_of(stored.data) != self._writer:
+                    raise FencedError(f"another aggregator has saved a checkpoint of {key!r}") from None
                 self._revisions[key] = stored.sequence
+            else:
                 return
-            raise FencedError(f"another aggregator has saved a checkpoint of {key!r}") from None
 
 
 class _Versioned(msgspec.Struct):
     version: int
+    writer: str = ""
+
+
+def _writer_of(data: bytes) -> str:
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(data), type=_Versioned).writer
+    except (zlib.error, msgspec.DecodeError):
+        return ""
 
 
 def _subject(key: str) -> str:

@@ -4,6 +4,7 @@ Old intervals by their stream sequence, and the readings of a few meters up to t
 the fold stands at, so that the answer is the same whenever the question is asked again.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, Protocol
 
@@ -11,10 +12,13 @@ from aggregator.corrections import Remeasurement
 from aggregator.fold import Fold
 from aggregator.profile import Past
 from aggregator.rows import Measured
+from bus.client import Bus
 from bus.messages import Interval, decode_interval
 from bus.reading import RefusalError, parse
 from bus.stored import Stored
 
+_RECENT_BYTES: Final = 16 * 1024 * 1024
+_TOGETHER: Final = 64
 _HOUR_MS: Final = 3_600_000
 _MARGINS_MS: Final = (3 * _HOUR_MS, 27 * _HOUR_MS, 36 * 24 * _HOUR_MS)
 
@@ -27,6 +31,54 @@ class Source(Protocol):
 
     def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
         """Return the readings of some meters with READINGS sequences in (after, until], in order."""
+
+
+class StreamSource:
+    """JetStream as the source, with the last intervals at hand."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._recent: dict[int, bytes] = {}
+        self._recent_bytes = 0
+
+    async def intervals(self, sequences: Iterable[int]) -> dict[int, bytes]:
+        """Return the INTERVALS messages at some sequences; raise UnavailableError when NATS is away."""
+        wanted = list(sequences)
+        found = {sequence: self._recent[sequence] for sequence in wanted if sequence in self._recent}
+        missing = [sequence for sequence in wanted if sequence not in found]
+        for start in range(0, len(missing), _TOGETHER):
+            asked = missing[start : start + _TOGETHER]
+            for stored in await asyncio.gather(*(self._bus.message("INTERVALS", one) for one in asked)):
+                if stored is not None:
+                    found[stored.sequence] = stored.data
+                    self._keep(stored)
+        return found
+
+    async def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
+        """Yield readings in order, waiting for NATS; UnavailableError before the first one when it is away.
+
+        The message that the fold stands at is read, too: when it comes, nothing before it is missing.
+        """
+        stands_at = await self._bus.next_after("READINGS", "readings.>", until)
+        if stands_at is None:
+            return
+        subjects = {f"readings.{community}.{meter}" for meter in meters} | {stands_at.subject}
+        reader = self._bus.read("READINGS", sorted(subjects), after=after)
+        try:
+            while True:
+                for stored in await reader.next_batch(2.0):
+                    if stored.sequence <= until:
+                        yield stored
+                    if stored.sequence >= stands_at.sequence:
+                        return
+        finally:
+            await reader.close()
+
+    def _keep(self, stored: Stored) -> None:
+        self._recent[stored.sequence] = stored.data
+        self._recent_bytes += len(stored.data)
+        while self._recent_bytes > _RECENT_BYTES:
+            self._recent_bytes -= len(self._recent.pop(next(iter(self._recent))))
 
 
 async def answer(fold: Fold, source: Source, position: int) -> None:

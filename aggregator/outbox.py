@@ -49,7 +49,7 @@ def identity(output: Output) -> Identity:
         return ("interval", output.start, output.revision)
     if isinstance(output, Alert):
         return ("alert", output.key)
-    return ("rejected", output.sequence)
+    return ("rejected", output.sequence, output.received_at)
 
 
 class Outbox:

@@ -8,36 +8,39 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import structlog
 
-from aggregator.checkpoint import Checkpoint, Checkpoints
-from aggregator.fetching import answer
-from aggregator.fold import Fold, Output
+from aggregator.checkpoint import Checkpoint, CheckpointError, Checkpoints
+from aggregator.fetching import StreamSource, answer
+from aggregator.fold import Fold
 from aggregator.frames import Framer
 from aggregator.metrics import Metrics
 from aggregator.outbox import Outbox, identity
 from aggregator.rows import parse_rfc3339
 from aggregator.state import VERSION, State
+from aggregator.strays import Strays, wrong_subject
 from bus.client import Bus, Message, UnavailableError
 from bus.identifiers import TICK_SUBJECT, is_id, live_subject
-from bus.messages import Interval, Rejected
+from bus.messages import Interval
 from bus.reader import Reader
 from bus.reading import RefusalError, parse
 from bus.registry import Registry, registry_sequence_of, tick
 from bus.stored import Stored
+from bus.streams import REGISTRY
 
 log = structlog.get_logger(__name__)
 
-_TICK_S: Final = 10.0
+_BEAT_TIMEOUT_S: Final = 2.0
 _BEHIND: Final = 2_000
 _CHECKPOINT_S: Final = 5.0
 _OUTPUTS: Final = 200
-_RECENT: Final = 512
-_TOGETHER: Final = 64
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class AggregatorOptions:
     parts: int = 1
     rebuild: tuple[str, ...] = ()
     """Communities whose checkpoint is set aside: all is computed again from the stored readings."""
+    tick_s: float = 10.0
+    """Time without a tick in the log after which this process puts one there; 0: never."""
 
     def mine(self, community: str) -> bool:
         """Say whether this process settles a community."""
@@ -70,15 +75,6 @@ class _Desk:
     """A tick came: a frame goes out even if nothing changed, so that servers see the aggregator alive."""
 
 
-@dataclass(slots=True)
-class _Refused:
-    """Readings that belong to no community of the registry."""
-
-    outbox: Outbox
-    outputs: list[Output] = field(default_factory=list)
-    position: int = 0
-
-
 class Aggregator:
     """Folds the communities that are its own, until cancelled."""
 
@@ -87,13 +83,13 @@ class Aggregator:
         self._options = options
         self._metrics = metrics
         self._registry = Registry()
-        self._checkpoints = Checkpoints(bus)
+        self._checkpoints = Checkpoints(bus, uuid4().hex)
         self._desks: dict[str, _Desk] = {}
-        self._refused = _Refused(Outbox(bus, None, {}))
+        self._strays = Strays(bus)
         self._ticked = 0.0
         self._checkpointed = 0.0
         self._folded = 0
-        self._source = _Stream(bus)
+        self._source = StreamSource(bus)
 
     async def run(self) -> None:
         """Work until cancelled. Raises FencedError, CheckpointError."""
@@ -113,26 +109,51 @@ class Aggregator:
     # --- start ---
 
     async def _start(self) -> Reader:
-        await self._registry.load(self._bus)
-        refused = await self._checkpoints.load(self._nobody_key())
-        if refused is not None:
-            self._refused.outbox.positions.update(refused.positions)
-            self._refused.position = refused.position
-        await self._refused.outbox.open()
-        position = self._refused.position
+        await self._insist(lambda: self._registry.load(self._bus))
+        _, last = await self._insist(lambda: self._bus.stream_bounds("READINGS"))
+        try:
+            strays = await self._load(self._nobody_key(), last)
+        except CheckpointError as error:  # all that it spares is looking at the strays once more
+            log.warning("reading all strays again", reason=str(error))
+            strays = None
+        await self._strays.open(strays)
+        position = self._strays.position
         for community in self._registry.communities:
             if not self._options.mine(community):
                 continue
-            saved = await self._checkpoints.load(community, ignore=community in self._options.rebuild)
+            saved = await self._load(community, last, ignore=community in self._options.rebuild)
             if saved is None or saved.state is None:
                 position = 0  # its first version is announced somewhere in the log
             else:
                 await self._open_desk(saved.state, saved.position, saved.positions)
                 position = min(position, saved.position)
-        subjects: list[str] = []
-        if self._options.communities:
-            subjects = [TICK_SUBJECT, *(f"readings.{community}.*" for community in self._options.communities)]
+        named = self._options.communities
+        subjects = (
+            []
+            if not named
+            else sorted({TICK_SUBJECT, *(f"readings.{one}{rest}" for one in named for rest in ("", ".>"))})
+        )
         return self._bus.read("READINGS", subjects, after=position, buffer=2000)
+
+    async def _load(self, key: str, last: int, *, ignore: bool = False) -> Checkpoint | None:
+        """Return a checkpoint; CheckpointError also where READINGS ends before it, at `last`."""
+        saved = await self._insist(lambda: self._checkpoints.load(key, ignore=ignore))
+        if saved is not None and saved.position > last:
+            raise CheckpointError(
+                f"the checkpoint of {key!r} stands for reading {saved.position}, but READINGS ends at {last}: it is "
+                "not the stream that it was made from; bring that back, or, to compute everything again from the "
+                f"readings stored now, start with `commonwatt aggregate --rebuild {key}`"
+            )
+        return saved
+
+    async def _insist(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask until NATS answers."""
+        while True:
+            try:
+                return await ask()
+            except UnavailableError as error:
+                log.warning("waiting for NATS", reason=str(error))
+                await self._bus.pause()
 
     async def _open_desk(self, state: State, position: int, positions: dict[str, int]) -> None:
         """Take up a community; what its streams hold beyond `positions` need not go out again."""
@@ -173,15 +194,18 @@ class Aggregator:
         if subject == TICK_SUBJECT:
             return self._take_tick(stored)
         tokens = subject.split(".")
-        desk = self._desks.get(tokens[1]) if len(tokens) == 3 else None
+        desk = self._desks.get(tokens[1])
         if desk is None:
-            self._take_foreign(stored, tokens)
+            if self._options.mine(tokens[1]):
+                self._strays.take(stored)
             return None
         if stored.sequence <= desk.position:
             return None
         desk.position = stored.sequence
-        fold, meter = desk.fold, tokens[2]
+        fold, meter = desk.fold, tokens[-1]
         try:
+            if len(tokens) != 3 or not is_id(meter):
+                raise RefusalError("invalid_id", wrong_subject(subject))
             reading = parse(stored.data)
             if reading.meter is not None and reading.meter != meter:
                 raise RefusalError("meter_mismatch", f"the payload says {reading.meter!r}, the subject {meter!r}")
@@ -197,7 +221,7 @@ class Aggregator:
         self._ticked = time.monotonic()
         announced = registry_sequence_of(stored.data)
         if announced > self._registry.sequence:
-            await self._registry.load(self._bus)
+            await self._insist(lambda: self._registry.load(self._bus))
         for community, history in self._registry.communities.items():
             desk = self._desks.get(community)
             if desk is None:
@@ -214,40 +238,17 @@ class Aggregator:
             if desk.fold.job is not None:
                 await self._answer(desk)
 
-    def _take_foreign(self, stored: Stored, tokens: list[str]) -> None:
-        """Refuse a message of a community that is not registered, if nobody else will."""
-        community = tokens[1] if len(tokens) > 1 else ""
-        refused = self._refused
-        if community in self._registry.communities or not self._options.mine(community):
-            return
-        if stored.sequence <= refused.position:
-            return
-        refused.position = stored.sequence
-        if len(tokens) != 3 or not is_id(community) or not is_id(tokens[2]):
-            reason, detail = "invalid_id", f"{stored.subject[:200]!r} is not readings.<community>.<meter>"
-        else:
-            reason, detail = "unknown_community", f"no community {community!r} is registered"
-        refused.outputs.append(
-            Rejected(
-                reason=reason,
-                detail=detail,
-                subject=stored.subject,
-                sequence=stored.sequence,
-                received_at=stored.time_ms,
-                payload=stored.data.decode("utf-8", "backslashreplace"),
-            )
-        )
-
     async def _answer(self, desk: _Desk) -> None:
         """Publish a fold's outputs and bring what it asks for, until it asks for nothing more."""
         await self._flush([desk])
         while desk.fold.job is not None:
-            await self._flush([desk])
             try:
                 await answer(desk.fold, self._source, desk.position)
             except UnavailableError as error:
                 log.warning("waiting for old intervals and readings", reason=str(error))
                 await self._bus.pause()
+            else:
+                await self._flush([desk])
 
     # --- what goes out ---
 
@@ -263,10 +264,7 @@ class Aggregator:
                     start = parse_rfc3339(output.start)
                     desk.fold.settlement.published(start, sequences[identity(output)])
             self._metrics.count(outputs)
-        if self._refused.outputs:
-            outputs, self._refused.outputs = self._refused.outputs, []
-            await self._refused.outbox.send(outputs)
-            self._metrics.count(outputs)
+        self._metrics.count(await self._strays.flush())
         if self._folded:
             self._metrics.readings.inc(self._folded)
             self._folded = 0
@@ -274,22 +272,30 @@ class Aggregator:
     async def _send_frames(self, *, behind: bool) -> None:
         now = time.monotonic()
         for community, desk in self._desks.items():
-            if (desk.fold.changed or desk.beat) and desk.framer.due <= now:
-                desk.beat = False
+            if (desk.fold.changed or desk.beat) and desk.framer.due <= now and self._bus.connected:
                 started = time.monotonic()
                 frame = desk.framer.frame(desk.fold)
                 desk.framer.next_due(started, time.monotonic(), behind=behind)
                 try:
-                    await self._bus.publish_core(live_subject(community), frame)
-                except UnavailableError:  # the next one carries all again, see _frames_again
+                    if desk.beat:  # acknowledged, so that it is noticed and mended when there is no stream LIVE
+                        await self._bus.publish(Message(live_subject(community), frame), timeout=_BEAT_TIMEOUT_S)
+                    else:
+                        await self._bus.publish_core(live_subject(community), frame)
+                except UnavailableError:
+                    self._everything_again(desk)
                     continue
+                desk.beat = False
                 self._metrics.frames.inc()
 
     async def _frames_again(self) -> None:
         """NATS was away, and LIVE is kept in memory: publish everything once more."""
         for desk in self._desks.values():
-            desk.framer.again()
-            desk.fold.changed.update(desk.fold.homes)
+            self._everything_again(desk)
+
+    def _everything_again(self, desk: _Desk) -> None:
+        desk.framer.again()
+        desk.fold.changed.update(desk.fold.homes)
+        desk.beat = True
 
     def _wait_s(self) -> float:
         """Return how long to wait for messages: until the next frame is due, at most a second."""
@@ -301,8 +307,7 @@ class Aggregator:
         for desk in self._desks.values():
             if desk.position != desk.saved:
                 await self._save(desk)
-        self._refused.position = max(self._refused.position, position)
-        checkpoint = Checkpoint(VERSION, self._refused.position, self._refused.outbox.positions, None)
+        checkpoint = Checkpoint(VERSION, *self._strays.stand(position), None)
         with contextlib.suppress(UnavailableError):  # it is saved the next time
             await self._checkpoints.save(self._nobody_key(), checkpoint)
         self._checkpointed = time.monotonic()
@@ -324,44 +329,10 @@ class Aggregator:
     # --- time in the log ---
 
     async def _tick_for_ever(self) -> None:
-        """Put a tick into the log when nobody has for a while."""
-        while True:
-            if time.monotonic() - self._ticked >= _TICK_S:
+        """Put a tick into the log when nobody has for a while, and announce how far the registry has come."""
+        while self._options.tick_s:
+            if time.monotonic() - self._ticked >= self._options.tick_s:
                 with contextlib.suppress(UnavailableError):
-                    await self._bus.publish(Message(TICK_SUBJECT, tick(self._registry.sequence)))
-            await asyncio.sleep(_TICK_S / 10)
-
-
-class _Stream:
-    """JetStream as the source of old intervals and readings, with the last intervals at hand."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._recent: dict[int, bytes] = {}
-
-    async def intervals(self, sequences: Iterable[int]) -> dict[int, bytes]:
-        wanted = list(sequences)
-        missing = [sequence for sequence in wanted if sequence not in self._recent]
-        for start in range(0, len(missing), _TOGETHER):
-            asked = missing[start : start + _TOGETHER]
-            for stored in await asyncio.gather(*(self._bus.message("INTERVALS", one) for one in asked)):
-                if stored is not None:
-                    self._recent[stored.sequence] = stored.data
-        found = {sequence: self._recent[sequence] for sequence in wanted if sequence in self._recent}
-        while len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
-        return found
-
-    async def readings(self, community: str, meters: Iterable[str], after: int, until: int) -> AsyncIterator[Stored]:
-        reader = self._bus.read("READINGS", [f"readings.{community}.{meter}" for meter in meters], after=after)
-        try:
-            while True:
-                batch = await reader.next_batch(2.0)
-                for stored in batch:
-                    if stored.sequence > until:
-                        return
-                    yield stored
-                if not batch or reader.pending == 0:
-                    return
-        finally:
-            await reader.close()
+                    _, registry = await self._bus.stream_bounds(f"KV_{REGISTRY}")
+                    await self._bus.publish(Message(TICK_SUBJECT, tick(registry)))
+            await asyncio.sleep(self._options.tick_s / 10)
