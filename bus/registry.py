@@ -196,7 +196,7 @@ def registry_sequence_of(data: bytes) -> int:
     """Return how far the registry had come by a tick; 0 where it does not say."""
     try:
         return int(json.loads(data)["registry"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0
 
 
