@@ -26,7 +26,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-server/static/graphiql/index.html: $(wildcard server/web/*) | $(VENV)/.installed
+server/static/graphiql/index.html: $(wildcard server/web/* server/web/src/* server/web/src/*/*) | $(VENV)/.installed
 	$(BIN)/python server/web/build.py
 
 check: dev

@@ -26,6 +26,8 @@ class Framer:
     def __init__(self) -> None:
         self.due = 0.0
         """Monotonic time before which no frame goes out."""
+        self.sent = 0.0
+        """Monotonic time of the last frame."""
         self._encoded: dict[str, msgspec.Raw] = {}
         self._split: dict[str, tuple[int, int]] = {}
         self._today: Today | None = None
@@ -75,6 +77,7 @@ class Framer:
     def next_due(self, started: float, ended: float, *, behind: bool) -> None:
         """Set when the next frame may go out, after one that took from `started` to `ended`."""
         least = _BEHIND_S if behind else _LEAST_S
+        self.sent = started
         self.due = started + max(least, _SHARE * (ended - started))
 
     def _refresh_today(self, fold: Fold, changed: set[str]) -> None:

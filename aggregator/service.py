@@ -72,7 +72,7 @@ class _Desk:
     position: int = 0
     saved: int = 0
     beat: bool = False
-    """A tick came: a frame goes out even if nothing changed, so that servers see the aggregator alive."""
+    """A tick came and no frame went out lately: one does now, so that servers see the aggregator alive."""
 
 
 class Aggregator:
@@ -232,7 +232,7 @@ class Aggregator:
             if stored.sequence <= desk.position:
                 continue
             desk.position = stored.sequence
-            desk.beat = True
+            desk.beat = time.monotonic() - desk.framer.sent > _TICK_S / 2
             desk.fold.settlement.history.learn(history, announced)
             desk.fold.tick(stored.time_ms, min(announced, desk.fold.settlement.history.sequence))
             if desk.fold.job is not None:
