@@ -4,14 +4,17 @@ The environment is stronger than the file, a command's options are stronger than
 unknown key or a bad value stops the start, naming the key and the form expected.
 """
 
+import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -27,6 +30,16 @@ _FILE: Final = "COMMONWATT_CONFIG"
 
 class SettingsError(Exception):
     """Raised when a setting is unknown or not usable; one line per fault."""
+
+
+def _list(value: Any) -> Any:
+    """Read a list that comes as JSON, as it does from the environment."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("not JSON") from None
 
 
 class Settings(BaseSettings):
@@ -52,7 +65,10 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="port of the server; 0: any free one")] = 8000
     development: Annotated[bool, Field(description="show GraphiQL")] = False
     allowed_origins: Annotated[
-        tuple[str, ...], Field(description="further origins whose pages may open a WebSocket, a JSON list")
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_list),
+        Field(description="further origins whose pages may open a WebSocket, a JSON list"),
     ] = ()
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the aggregator's metrics on `host`; 0: none")
@@ -113,8 +129,8 @@ def read_settings(**options: Any) -> Settings:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         raise SettingsError("\n".join(_named(line) for line in describe(error))) from None
-    except ValueError as error:  # the TOML file, or JSON in an environment variable
-        raise SettingsError(str(error)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
     for name in ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key"):
         file: Path | None = getattr(settings, name)
         if file is not None and not file.is_file():

@@ -1,0 +1,140 @@
+"""Settings: where they come from, which is stronger, and what a wrong one says."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bus.client import NatsSettings
+from commonwatt.settings import Settings, SettingsError, read_settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take Commonwatt's variables out of the environment."""
+    for name in list(os.environ):
+        if name.startswith("COMMONWATT_"):
+            monkeypatch.delenv(name)
+
+
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = tmp_path / "commonwatt.toml"
+    path.write_text(text, "utf-8")
+    monkeypatch.setenv("COMMONWATT_CONFIG", str(path))
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    settings = read_settings()
+    assert settings == Settings()
+    assert (settings.nats_url, settings.host, settings.port) == ("nats://127.0.0.1:4222", "127.0.0.1", 8000)
+    assert settings.development is False
+
+
+def test_the_environment_is_stronger_than_the_file_and_options_are_stronger_than_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(tmp_path, monkeypatch, 'port = 1001\nhost = "10.0.0.1"\nreplicas = 3\n')
+    monkeypatch.setenv("COMMONWATT_HOST", "10.0.0.2")
+    monkeypatch.setenv("COMMONWATT_PORT", "1002")
+    settings = read_settings(port=1003, log_level=None)
+    assert (settings.replicas, settings.host, settings.port, settings.log_level) == (3, "10.0.0.2", 1003, "info")
+
+
+def test_settings_are_frozen() -> None:
+    settings = read_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]  # what must not be done
+
+
+def test_a_list_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_ALLOWED_ORIGINS", '["https://a.example", "https://b.example"]')
+    assert read_settings().allowed_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PORT", "eight", "setting port: "),
+        ("PORT", "65536", "setting port: "),
+        ("REPLICAS", "0", "setting replicas: "),
+        ("READINGS_DAYS", "3", "setting readings_days: "),
+        ("LOG_LEVEL", "loud", "setting log_level: "),
+        ("LOG_FORMAT", "xml", "setting log_format: "),
+        ("DEVELOPMENT", "maybe", "setting development: "),
+        ("ALLOWED_ORIGINS", "https://a.example", "setting allowed_origins: "),
+    ],
+)
+def test_a_bad_value_names_its_key_and_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(f"COMMONWATT_{name}", value)
+    with pytest.raises(SettingsError) as raised:
+        read_settings()
+    (said,) = str(raised.value).splitlines()
+    assert said.startswith(line)
+    assert repr(value) in said
+    assert f"expected: {Settings.model_fields[name.lower()].description}" in said
+    assert said.endswith(f"(COMMONWATT_{name})")
+
+
+def test_each_fault_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_PORT", "eight")
+    monkeypatch.setenv("COMMONWATT_REPLICAS", "none")
+    with pytest.raises(SettingsError) as raised:
+        read_settings()
+    assert [line.split(":")[0] for line in str(raised.value).splitlines()] == ["setting replicas", "setting port"]
+
+
+def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_NATS_ADDRESS", "nats://127.0.0.1:4222")
+    with pytest.raises(SettingsError, match=r"^COMMONWATT_NATS_ADDRESS is no setting; known are .*COMMONWATT_NATS_URL"):
+        read_settings()
+
+
+def test_an_unknown_key_of_the_file_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file(tmp_path, monkeypatch, "prot = 8000\n")
+    with pytest.raises(SettingsError, match="setting prot: unknown key"):
+        read_settings()
+
+
+def test_a_file_that_is_not_toml_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file(tmp_path, monkeypatch, "port: 8000\n")
+    with pytest.raises(SettingsError, match=r"commonwatt\.toml: not TOML: .*line 1"):
+        read_settings()
+
+
+def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_CONFIG", str(tmp_path / "absent.toml"))
+    with pytest.raises(SettingsError, match=r"COMMONWATT_CONFIG names '.*absent\.toml', which is no file"):
+        read_settings()
+
+
+@pytest.mark.parametrize("name", ["nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key"])
+def test_a_file_of_nats_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} names .*, which is no file"):
+        read_settings(**{name: tmp_path / "absent"})
+
+
+def test_nats_gets_its_settings_under_its_own_names(tmp_path: Path) -> None:
+    paths = {name: tmp_path / name for name in ("credentials", "nkey_seed", "tls_ca", "tls_cert", "tls_key")}
+    for path in paths.values():
+        path.touch()
+    texts = {"url": "tls://nats.example:4222", "user": "meter", "password": "secret"}
+    given = {f"nats_{name}": value for name, value in {**paths, **texts}.items()}
+    nats = read_settings(**given).nats
+    assert nats == NatsSettings(**{**paths, **texts})
+    assert set(NatsSettings.model_fields) == {*paths, *texts}
+
+
+def test_a_password_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_NATS_PASSWORD", "open-sesame")
+    assert "open-sesame" not in repr(read_settings())
+
+
+def test_retention_follows_the_settings() -> None:
+    keep = read_settings(readings_days=40, replicas=3).retention
+    assert (keep.readings_days, keep.replicas) == (40, 3)
+
+
+def test_every_setting_has_a_description() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if not field.description]
