@@ -232,7 +232,7 @@ class Aggregator:
             if stored.sequence <= desk.position:
                 continue
             desk.position = stored.sequence
-            desk.beat = time.monotonic() - desk.framer.sent > _TICK_S / 2
+            desk.beat = time.monotonic() - desk.framer.sent > self._options.tick_s / 2
             desk.fold.settlement.history.learn(history, announced)
             desk.fold.tick(stored.time_ms, min(announced, desk.fold.settlement.history.sequence))
             if desk.fold.job is not None:

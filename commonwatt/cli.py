@@ -10,6 +10,7 @@ from rich.table import Table
 
 from aggregator.service import AggregatorOptions
 from commonwatt import parts
+from commonwatt.auditing import run_audit
 from commonwatt.contract import contract
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
@@ -202,6 +203,35 @@ def replay(
         await parts.replay(settings, options)
 
     run("replay", settings, work)
+
+
+@app.command(
+    help=_help(
+        "Compute the settled intervals again from the stored readings and compare; exit code 1 if any differs.",
+        "commonwatt audit",
+        "commonwatt audit --from 2026-11-01 --to 2026-12-01 --community demo",
+    )
+)
+@with_nats
+def audit(
+    settings: Settings,
+    since: Annotated[
+        str | None, typer.Option("--from", help="First day, or time.", show_default="all that is stored")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="Day, or time, before which to end.", show_default="all that is stored")
+    ] = None,
+    community: Annotated[list[str] | None, typer.Option(help="Audit this community only; repeatable.")] = None,
+) -> None:
+    """Audit the settled intervals."""
+    agrees = True
+
+    async def work() -> None:
+        nonlocal agrees
+        agrees = await run_audit(settings, since, until, tuple(community or ()))
+
+    run("audit", settings, work)
+    raise typer.Exit(0 if agrees else 1)
 
 
 @app.command(

@@ -14,6 +14,7 @@ import structlog
 import typer
 import uvloop
 
+from aggregator.audit import AuditError
 from aggregator.checkpoint import CheckpointError
 from aggregator.outbox import FencedError
 from bus.broker import BrokerError
@@ -32,6 +33,7 @@ MISCONFIGURED: Final = 2
 TAKEN_OVER: Final = 3
 
 CONFIGURATION_ERRORS: Final = (
+    AuditError,
     BrokerError,
     CheckpointError,
     ChildError,
