@@ -55,7 +55,7 @@ class Remeasurement:
             if outcome.verdict is Verdict.NEWEST:
                 track.accept(point, self._interval_ms)
             else:
-                track.insert(point, self._start, self._interval_ms)
+                track.insert(point, self._start, self._interval_ms, correction=outcome.verdict is Verdict.CORRECTION)
 
     def affected(self) -> dict[int, list[str]]:
         """Return the starts of the intervals that late readings touch, with the homes to measure again."""

@@ -219,10 +219,11 @@ class Fold:
     def _refresh(self, home: str) -> None:
         """Bring the community's surplus up to date with a home whose grid meters changed or fell silent."""
         surplus = imported = 0
+        stale = False
         for _, role, track in self.homes[home]:
             if role == "GRID" and track.last is not None:
                 if track.stale:
-                    surplus = imported = 0
+                    surplus, stale = 0, True
                     break
                 drawn = track.power_import_dw or 0
                 imported += drawn
@@ -231,7 +232,7 @@ class Fold:
         self._surpluses[home] = surplus
         self.changed.add(home)
         if home in self.alerts.limits_dw:
-            self.alerts.power(home, imported)
+            self.alerts.power(home, None if stale else imported)
 
     def _older(self, meter: str, home: str, track: Track, outcome: Outcome, stored: Stored) -> None:
         point = outcome.points[0]
@@ -241,7 +242,11 @@ class Fold:
             if self.state.first is not None and point.at < self.state.first:
                 return self.refuse(stored, "too_old", "the reading is older than the community's first interval")
             self.settlement.late(home, point.at)
-        track.insert(point, self.state.base or base, self.settlement.interval_ms)
+        behind = track.crossings[0] if track.crossings else None
+        correction = outcome.verdict is Verdict.CORRECTION
+        track.insert(point, self.state.base or base, self.settlement.interval_ms, correction=correction)
+        if behind is not None and track.crossings[0] != behind and self.state.settled:
+            self.settlement.late(home, point.at)  # the border that the last closed interval ends at has moved
         self.settlement.heard(track)
         self.settlement.advance()
         self.changed.add(home)

@@ -47,38 +47,31 @@ def judge(track: Track, reading: Reading, at: int, connection_w: int, suspect: S
     if last is None:
         track.epochs.append(Epoch(reading.epoch, (imp, exp), (imp, exp)))
         return Outcome(Verdict.NEWEST, (Point(at, 0, imp, exp),))
-    index = _epoch_index(track, reading.epoch)
     if at <= last.at:
-        return _older(track, reading, at, index, connection_w)
-    if index is None:
-        if len(track.epochs) >= _MAX_EPOCHS:
-            raise RefusalError("out_of_range", f"meter exchanged more than {_MAX_EPOCHS} times")
-        refuted, track.suspect = track.suspect, None
-        track.epochs.append(Epoch(reading.epoch, (imp, exp), (imp, exp)))
-        return Outcome(Verdict.NEWEST, (Point(at, len(track.epochs) - 1, imp, exp),), refuted)
-    for candidate in range(len(track.epochs) - 1, -1, -1):
-        epoch = track.epochs[candidate]
-        if epoch.name != reading.epoch or (candidate != last.epoch and track.suspect is None):
-            continue
-        if follows(epoch.exit, last.at, imp, exp, at, connection_w):
-            refuted, track.suspect = track.suspect, None
-            return Outcome(Verdict.NEWEST, (_held(epoch, Point(at, candidate, imp, exp)),), refuted)
+        return _older(track, reading, at, connection_w)
     earlier = track.suspect
-    if (
-        earlier is not None
-        and earlier.epoch == reading.epoch
-        and earlier.at < at
-        and follows((earlier.import_wh, earlier.export_wh), earlier.at, imp, exp, at, connection_w)
-        and len(track.epochs) < _MAX_EPOCHS
-    ):
-        track.suspect = None
-        start = (earlier.import_wh, earlier.export_wh)
-        track.epochs.append(Epoch(reading.epoch, start, start))
-        number = len(track.epochs) - 1
-        return Outcome(
-            Verdict.NEWEST,
-            (Point(earlier.at, number, *start), _held(track.epochs[number], Point(at, number, imp, exp))),
-        )
+    refuted = earlier if earlier is not None and earlier.at < at else None
+    epoch = track.epochs[last.epoch]
+    known = epoch.name == reading.epoch
+    if known and follows(epoch.exit, last.at, imp, exp, at, connection_w):
+        track.suspect = None if refuted is not None else earlier
+        return Outcome(Verdict.NEWEST, (_held(epoch, Point(at, last.epoch, imp, exp)),), refuted)
+    if not known and all(one.name != reading.epoch for one in track.epochs):
+        number = _new_epoch(track, reading.epoch, (imp, exp))
+        track.suspect = None if refuted is not None else earlier
+        return Outcome(Verdict.NEWEST, (Point(at, number, imp, exp),), refuted)
+    if earlier is not None and earlier.epoch == reading.epoch:
+        if (earlier.at, earlier.import_wh, earlier.export_wh) == (at, imp, exp):
+            return Outcome(Verdict.DUPLICATE)
+        one, two = sorted(((earlier.at, earlier.import_wh, earlier.export_wh), (at, imp, exp)))
+        if one[0] < two[0] and follows(one[1:], one[0], two[1], two[2], two[0], connection_w):
+            number = _new_epoch(track, reading.epoch, _counted_from(track, reading.epoch, one, connection_w))
+            track.suspect = None
+            started = Point(one[0], number, one[1], one[2])
+            return Outcome(
+                Verdict.NEWEST,
+                (started, started._replace(at=two[0], import_wh=max(one[1], two[1]), export_wh=max(one[2], two[2]))),
+            )
     track.suspect = suspect
     return Outcome(Verdict.QUARANTINED, refuted=earlier)
 
@@ -104,13 +97,13 @@ def doubt(track: Track, reading: Reading, at: int) -> tuple[str, str]:
     return "register_leapt", f"{rises} within {seconds:g} s is more than the connection can carry"
 
 
-def _older(track: Track, reading: Reading, at: int, index: int | None, connection_w: int) -> Outcome:
-    last = track.last
-    assert last is not None
-    known = _stored_at(track, at)
+def _older(track: Track, reading: Reading, at: int, connection_w: int) -> Outcome:
+    points = track.points()
+    known = next((point for point in points if point.at == at), None)
     imp, exp = reading.import_wh, reading.export_wh
     if known is not None:
-        if _same(known.import_wh, imp) and _same(known.export_wh, exp):
+        same = (known.import_wh, known.export_wh) == (imp, exp)
+        if same or (not reading.correction and _same(known.import_wh, imp) and _same(known.export_wh, exp)):
             return Outcome(Verdict.DUPLICATE)
         if not reading.correction:
             raise RefusalError(
@@ -119,38 +112,58 @@ def _older(track: Track, reading: Reading, at: int, index: int | None, connectio
                 "mark it with correction = true if it is right",
             )
         return Outcome(Verdict.CORRECTION, (Point(at, known.epoch, imp, exp),))
-    if index is None:
+    after = next(point for point in points if point.at > at)
+    before = next((point for point in reversed(points) if point.at < at), None)
+    named = [number for number, epoch in enumerate(track.epochs) if epoch.name == reading.epoch]
+    if not named:
         raise RefusalError("unknown_epoch", f"epoch {reading.epoch!r} begins before the meter's newest reading")
-    epoch = track.epochs[index]
-    if epoch is track.epochs[last.epoch] and not follows((imp, exp), at, *epoch.exit, last.at, connection_w):
-        reason = "register_leapt" if imp <= last.import_wh and exp <= last.export_wh else "register_fell"
-        raise RefusalError(reason, f"{imp}/{exp} Wh cannot come before {last.import_wh}/{last.export_wh} Wh")
     verdict = Verdict.CORRECTION if reading.correction else Verdict.OLDER
-    return Outcome(verdict, (Point(at, index, imp, exp),))
+    near = {point.epoch for point in (before, after) if point is not None and point.epoch in named}
+    for number in sorted(near):
+        if (
+            before is None or before.epoch != number or follows(before[2:], before.at, imp, exp, at, connection_w)
+        ) and (after.epoch != number or follows((imp, exp), at, *after[2:], after.at, connection_w)):
+            return Outcome(verdict, (Point(at, number, imp, exp),))
+    if not near:
+        return Outcome(verdict, (Point(at, named[-1], imp, exp),))
+    above = imp > after.import_wh or exp > after.export_wh
+    earlier = "the first one" if before is None else f"{before.import_wh}/{before.export_wh} Wh"
+    raise RefusalError(
+        "register_leapt" if above else "register_fell",
+        f"{imp}/{exp} Wh cannot come between {earlier} and {after.import_wh}/{after.export_wh} Wh",
+    )
 
 
-def _stored_at(track: Track, at: int) -> Point | None:
-    """Return the point of a time, among those that still matter: the last two, and those next to open borders."""
-    for point in (track.last, track.previous):
-        if point is not None and point.at == at:
-            return point
-    for crossing in track.crossings:
-        for point in crossing:
-            if point is not None and point.at == at:
-                return point
-    return None
+def _new_epoch(track: Track, name: str, entry: tuple[int, int]) -> int:
+    """Begin an epoch and return its number."""
+    number = track.leave_epoch()
+    if number >= _MAX_EPOCHS:
+        raise RefusalError("out_of_range", f"the meter was exchanged {_MAX_EPOCHS} times within the open intervals")
+    track.epochs.append(Epoch(name, entry, entry))
+    return number
+
+
+def _counted_from(track: Track, name: str, start: tuple[int, int, int], connection_w: int) -> tuple[int, int]:
+    """Return the registers from which a register that was not believed at first counts: `start` is its first value.
+
+    Its own; but where it goes on from what the meter showed before some nonsense (zeros at boot,
+    a wrong unit), from there, less what was counted in between.
+    """
+    at, imp, exp = start
+    between = [0, 0]
+    for epoch in reversed(track.epochs):
+        if epoch.name != name:
+            continue
+        if epoch.exit_at and follows(epoch.exit, epoch.exit_at, imp, exp, at, connection_w):
+            return min(imp, epoch.exit[0] + between[0]), min(exp, epoch.exit[1] + between[1])
+        between[0] += epoch.exit[0] - epoch.entry[0]
+        between[1] += epoch.exit[1] - epoch.entry[1]
+    return imp, exp
 
 
 def _same(known: int, register: int) -> bool:
     """Say whether a register is the one known, which may have been held a little above it."""
     return 0 <= known - register <= TOLERANCE_WH
-
-
-def _epoch_index(track: Track, name: str) -> int | None:
-    for index in range(len(track.epochs) - 1, -1, -1):
-        if track.epochs[index].name == name:
-            return index
-    return None
 
 
 def _held(epoch: Epoch, point: Point) -> Point:

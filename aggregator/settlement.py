@@ -65,9 +65,6 @@ class Settlement:
         self.finality_ms = int(community.finality.total_seconds() * 1000)
         self.meters = self._meters_of(community)
         self._tracks = [track for meters in self.meters.values() for _, track in meters]
-        # Zones with offsets of half hours have their full hours elsewhere; a border is a local one.
-        offset = datetime.fromtimestamp(self.state.now / 1000, community.zone).utcoffset()
-        self._shift = 0 if offset is None else int(offset.total_seconds() * 1000) % self.interval_ms
         self._arm()
 
     def new_track(self) -> Track:
@@ -75,8 +72,16 @@ class Settlement:
         return Track(next_border=self.state.base or 0)
 
     def border_before(self, at: int) -> int:
-        """Return the start of the interval that `at` lies in; local midnights are borders."""
-        return at - (at + self._shift) % self.interval_ms
+        """Return the start of the interval that `at` lies in; local midnights are borders.
+
+        Zones with offsets of half hours have their full hours elsewhere, so the first border is a
+        local one; from then on interval follows interval.
+        """
+        if self.state.base is not None:
+            return at - (at - self.state.base) % self.interval_ms
+        offset = datetime.fromtimestamp(at / 1000, self._community.zone).utcoffset()
+        shift = 0 if offset is None else int(offset.total_seconds() * 1000)
+        return at - (at + shift) % self.interval_ms
 
     def final_before(self) -> int:
         """Return the time before which every interval is final."""
@@ -230,7 +235,7 @@ class Settlement:
             self._note_midnight(end)
         state.base = end
         state.settled.append(0)
-        for track in self._tracks:
+        for track in state.tracks.values():  # also of meters that the registry knows no longer
             if track.crossings:
                 del track.crossings[0]
             if track.next_border < end:
@@ -292,8 +297,9 @@ class Settlement:
         state = self.state
         self.job = None
         if job.close is None:
-            for home in job.late:
-                state.late.pop(home, None)
+            for home, span in job.late.items():
+                if state.late.get(home) == span:  # else more came since the job was asked for
+                    del state.late[home]
             if job.reshare_from is not None:
                 state.reshare_from = None
             del state.settled[: len(job.finalise)]

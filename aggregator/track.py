@@ -6,13 +6,14 @@ through `cumulative`, which runs on over meter exchanges: energy is counted with
 only, from its first reading to its last, so an exchange neither loses nor invents any.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 MIN_STALE_MS: Final = 30_000
 UNKNOWN_GAP_MS: Final = 600_000
 NEVER: Final = 2**62
+_KEPT_EPOCHS: Final = 16
 
 
 class Point(NamedTuple):
@@ -35,11 +36,15 @@ class Energy(NamedTuple):
 
 
 class Epoch(msgspec.Struct, array_like=True):
-    """A meter's generation: its name, and the registers of its first and last reading."""
+    """A meter's generation: its name, the registers from and to which it counts, and when another one followed.
+
+    `entry` lies below the first reading where the epoch goes on from an earlier one.
+    """
 
     name: str
     entry: tuple[int, int]
     exit: tuple[int, int]
+    exit_at: int = 0
 
 
 class Crossing(NamedTuple):
@@ -111,12 +116,33 @@ class Track(msgspec.Struct):
         self.epochs[point.epoch].exit = (point.import_wh, point.export_wh)
         self.last = point
 
-    def insert(self, point: Point, base: int, interval_ms: int) -> None:
-        """Take a reading older than the newest: it may come closer to open borders than others did."""
+    def points(self) -> list[Point]:
+        """Return the points that still matter, in order of time: those next to open borders and the last two."""
+        found = {point for crossing in self.crossings for point in crossing if point is not None}
+        found.update(point for point in (self.previous, self.last) if point is not None)
+        return sorted(found)
+
+    def insert(self, point: Point, base: int, interval_ms: int, *, correction: bool = False) -> None:
+        """Take a reading older than the newest: it may come closer to open borders than others did.
+
+        A register that fell within the tolerance is held, in whatever order its readings come: no
+        point lies below an earlier one of its epoch. A correction is taken as it is.
+        """
+        known = self.points()
+        if not correction:
+            for earlier in known:
+                if earlier.at < point.at:
+                    point = _raised(point, earlier)
         epoch = self.epochs[point.epoch]
-        at_entry, at_exit = epoch.entry, epoch.exit
-        epoch.entry = (min(at_entry[0], point.import_wh), min(at_entry[1], point.export_wh))
-        epoch.exit = (max(at_exit[0], point.import_wh), max(at_exit[1], point.export_wh))
+        replaced = next((one for one in known if one.at == point.at and one.epoch == point.epoch), point)
+        entry, exit = list(epoch.entry), list(epoch.exit)
+        for index in (2, 3):
+            old, new = replaced[index], point[index]
+            entry[index - 2] = new if correction and old == entry[index - 2] else min(entry[index - 2], new)
+            exit[index - 2] = new if correction and old == exit[index - 2] else max(exit[index - 2], new)
+        if self.midnight is not None:  # counted from the entry, too
+            self.midnight = self.midnight.minus(Energy(entry[0] - epoch.entry[0], entry[1] - epoch.entry[1]))
+        epoch.entry, epoch.exit = (entry[0], entry[1]), (exit[0], exit[1])
         self.first_at = min(self.first_at, point.at)
         border = base
         for index, (before, after) in enumerate(self.crossings):
@@ -124,10 +150,35 @@ class Track(msgspec.Struct):
                 before = point
             if point.at >= border and (after is None or point.at <= after.at):
                 after = point
+            if not correction:
+                before, after = _raised(before, point), _raised(after, point)
             self.crossings[index] = Crossing(before, after)
             border += interval_ms
-        if self.last is not None and point.at == self.last.at:
-            self.last = point
+        self.previous, self.last = (
+            point if one is not None and one.at == point.at else one if correction else _raised(one, point)
+            for one in (self.previous, self.last)
+        )
+
+    def leave_epoch(self) -> int:
+        """Note that the last reading's epoch ends here; forget epochs that no point refers to. Return their number."""
+        assert self.last is not None
+        self.epochs[self.last.epoch].exit_at = self.last.at
+        if len(self.epochs) >= _KEPT_EPOCHS:
+            self._forget(min(len(self.epochs) - _KEPT_EPOCHS // 2, *(point.epoch for point in self.points())))
+        return len(self.epochs)
+
+    def _forget(self, count: int) -> None:
+        imports = sum(epoch.exit[0] - epoch.entry[0] for epoch in self.epochs[:count])
+        exports = sum(epoch.exit[1] - epoch.entry[1] for epoch in self.epochs[:count])
+        del self.epochs[:count]
+        entry = self.epochs[0].entry
+        self.epochs[0].entry = (entry[0] - imports, entry[1] - exports)
+
+        def moved(point: Point | None) -> Point | None:
+            return None if point is None else point._replace(epoch=point.epoch - count)
+
+        self.previous, self.last = moved(self.previous), moved(self.last)
+        self.crossings = [Crossing(moved(before), moved(after)) for before, after in self.crossings]
 
     def energy_at(self, crossing: Crossing, border: int) -> Energy | None:
         """Return the energy at a border, interpolated linearly between the readings around it.
@@ -148,3 +199,17 @@ class Track(msgspec.Struct):
             start.import_wh + max(0, end.import_wh - start.import_wh) * part // span,
             start.export_wh + max(0, end.export_wh - start.export_wh) * part // span,
         )
+
+
+_MaybePoint = TypeVar("_MaybePoint", Point, Point | None)
+
+
+def _raised(point: _MaybePoint, earlier: Point) -> _MaybePoint:
+    """Return a point held at the registers of an earlier one of its epoch, where it lies below them."""
+    if point is None or point.epoch != earlier.epoch or point.at < earlier.at:
+        return point
+    if point.import_wh >= earlier.import_wh and point.export_wh >= earlier.export_wh:
+        return point
+    return point._replace(
+        import_wh=max(point.import_wh, earlier.import_wh), export_wh=max(point.export_wh, earlier.export_wh)
+    )

@@ -104,7 +104,7 @@ def test_shares_differ_from_the_rules_fractions_by_less_than_a_wh(homes: list[Pa
         if demand:
             exact = Decimal(_demand(home)) * min(supply, demand) / demand
             assert abs(dynamic.allocated[home.home] - exact) < 1
-        offered = (home.key or 0) * supply
+        offered = (home.key or Decimal(0)) * supply
         assert abs(static.allocated[home.home] - min(offered, Decimal(_demand(home)))) < 1
         if supply:
             exact = Decimal(_supply(home)) * dynamic.shared_wh / supply
