@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from bus.identifiers import ID_PATTERN, Id
+from bus.identifiers import Id
 
 MAX_BYTES: Final = 4096
 """Largest payload of a reading; a larger one is refused unread."""
@@ -70,7 +70,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     constructor leaves that to its caller.
     """
 
-    meter: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)] | None = None
+    meter: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}\Z")] | None = None
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     epoch: Annotated[str, msgspec.Meta(max_length=64)] = "0"
     import_wh: Annotated[int, msgspec.Meta(ge=0, lt=MAX_REGISTER_WH)]
