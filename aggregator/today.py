@@ -7,6 +7,7 @@ and previewed for the open ones from the registers so far. Provisional by nature
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
+from typing import Final
 
 from aggregator.rows import Measured, saved
 from aggregator.sharing import Participant, share
@@ -15,6 +16,9 @@ from aggregator.tariff import prices_at, text, worth
 from aggregator.track import Crossing, Energy, Track
 from bus.community import Community
 from bus.messages import Interval, Today
+
+_ALL: Final = ""
+"""The community's own total: where its key nets nothing per home (VIRTUAL), it is not the homes' sum."""
 
 
 def local_midnight(community: Community, now: int) -> int:
@@ -28,7 +32,10 @@ def count_interval(state: State, start: int, new: Interval, old: Interval | None
     if start < state.midnight:
         return
     for sign, interval in ((-1, old), (1, new)):
-        for row in interval.rows if interval else ():
+        if interval is None:
+            continue
+        state.today.setdefault(_ALL, DayTotal()).shared_wh += sign * interval.shared_wh
+        for row in interval.rows:
             total = state.today.setdefault(row.home, DayTotal())
             total.shared_wh += sign * row.allocated_wh
             total.saved = text(Decimal(total.saved) + sign * saved(row))
@@ -47,7 +54,7 @@ def todays(
     energies = {home: _since_midnight(state, meters, interval_ms) for home, meters in homes.items()}
     shared = {home: state.today[home].shared_wh if home in state.today else 0 for home in homes}
     worths = {home: Decimal(state.today[home].saved) if home in state.today else Decimal(0) for home in homes}
-    whole_shared = sum(shared.values())
+    whole_shared = state.today[_ALL].shared_wh if _ALL in state.today else 0
     start = state.base
     while start is not None and start <= state.now:
         parts = [
@@ -76,7 +83,7 @@ def todays(
                 shared[home] += allocated
                 worths[home] += worth(allocated, prices.saving_per_wh)
                 worths[home] += worth(allocation.used[home], prices.credit_per_wh)
-            whole_shared += sum(allocation.allocated.values())
+            whole_shared += allocation.shared_wh
         start += interval_ms
     by_home = {home: _today(state, community, energy, shared[home], worths[home]) for home, energy in energies.items()}
     total = Measured(
