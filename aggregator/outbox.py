@@ -59,6 +59,8 @@ class Outbox:
         self._bus = bus
         self._community = community
         self._seen = dict(positions)
+        self._looked: dict[str, int] = {}
+        """Per stream up to where all that it holds of this community was looked at."""
         self._tails: dict[str, int] = {}
         self._found: dict[str, dict[Identity, int]] = {stream: {} for stream in _STREAMS}
         """Per stream, in its order: outputs that it holds and that the fold has not given again yet."""
@@ -151,7 +153,10 @@ class Outbox:
             if subject not in seen:
                 seen.add(subject)
                 if subject not in self._tails:
-                    stored = await self._bus.last(_stream_of(subject), subject)
+                    stream = _stream_of(subject)
+                    stored = await self._bus.last(stream, subject)
+                    if stored is not None and stored.sequence > self._looked.get(stream, 0):
+                        raise ConflictError(f"{subject} was written since")
                     self._tails[subject] = stored.sequence if stored else 0
                 expected = self._tails[subject]
             messages.append(Message(subject, data, expected))
@@ -186,6 +191,7 @@ class Outbox:
         finally:
             await reader.close()
         self._seen[stream] = max(last, self._seen.get(stream, 0))
+        self._looked[stream] = max(last, reader.position)
 
     def _subject(self, output: Output) -> str:
         if isinstance(output, Interval):
