@@ -179,9 +179,7 @@ class Bench:
                 self.fold.tick(stored.time_ms, min(announced, self.fold.settlement.history.sequence))
             else:
                 self._take(stored)
-            while self.fold.job is not None:
-                self.flush()
-                finish(answer(self.fold, self.memory, self.position))
+            self.answer()
             if self.position % self.batch == 0:
                 self.flush()
         self.flush()
@@ -191,6 +189,12 @@ class Bench:
             self.fold.take(stored.subject.rpartition(".")[2], parse(stored.data), stored)
         except RefusalError as refusal:
             self.fold.refuse(stored, refusal.reason, str(refusal))
+
+    def answer(self) -> None:
+        """Answer the fold's jobs, until it asks for nothing more."""
+        while self.fold.job is not None:
+            self.flush()
+            finish(answer(self.fold, self.memory, self.position))
 
     def flush(self) -> None:
         """Publish the outputs so far."""
