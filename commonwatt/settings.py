@@ -26,6 +26,8 @@ from bus.streams import Retention
 
 _PREFIX: Final = "COMMONWATT_"
 _FILE: Final = "COMMONWATT_CONFIG"
+_OTHERS: Final = {_FILE, "COMMONWATT_TOKEN"}
+"""Variables that are no settings: where the file is, and what `commonwatt watch` signs in with."""
 
 
 class SettingsError(Exception):
@@ -118,7 +120,7 @@ class Settings(BaseSettings):
 
 def read_settings(**options: Any) -> Settings:
     """Return the settings; `options` that are not None win. Raises SettingsError."""
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | {_FILE}
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHERS
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise SettingsError(f"{unknown[0]} is no setting; known are {', '.join(sorted(known))}")

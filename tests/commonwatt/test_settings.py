@@ -91,6 +91,11 @@ def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(monkeypatch: 
         read_settings()
 
 
+def test_the_token_of_the_watch_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_TOKEN", "open-sesame")
+    read_settings()
+
+
 def test_an_unknown_key_of_the_file_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file(tmp_path, monkeypatch, "prot = 8000\n")
     with pytest.raises(SettingsError, match="setting prot: unknown key"):
