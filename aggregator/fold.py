@@ -191,7 +191,7 @@ class Fold:
             settlement.heard(track)
             settlement.advance()
         if last is not None:
-            gap, usual = at - last.at, track.usual_gap_ms
+            gap, usual = max(1000, at - last.at), track.usual_gap_ms
             if gap != usual:
                 unknown = usual == UNKNOWN_GAP_MS
                 track.usual_gap_ms = gap if unknown else usual + (min(gap, 4 * usual) - usual) // 8
@@ -291,7 +291,8 @@ class Fold:
         if now // 1000 == before // 1000:
             return  # once a second is enough
         self.alerts.surplus(self._surplus_dw)
-        sample_surplus(self.state, self._surplus_dw)
+        if self.state.base is not None:  # before the first reading there is no surplus to rise from
+            sample_surplus(self.state, self._surplus_dw)
         midnight = local_midnight(self._community, self.state.now) if self.state.now >= self._next_midnight else None
         if midnight is not None:
             self._next_midnight = midnight + 23 * _MS_PER_HOUR

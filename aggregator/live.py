@@ -67,18 +67,27 @@ class CommunityPower:
 
 
 def home_power(meters: Sequence[MeterOf]) -> HomePower:
-    """Sum a home's meters by role. A home is stale when any of its grid meters is, or none has reported."""
+    """Sum a home's meters by role. A home is stale when any of its grid meters is, or none has reported.
+
+    A meter that has shown registers only, and only once, has no power yet: nobody knows the sum.
+    """
     imported = exported = pv = battery = None
     charge: float | None = None
     measured_at: int | None = None
     stale = True
+    unknown: set[str] = set()
+    seen = False
     for _, role, track in meters:
         if track.last is None:
             continue
         measured_at = track.last.at if measured_at is None else max(measured_at, track.last.at)
         power_in, power_out = track.power_import_dw, track.power_export_dw
         if role == "GRID":
-            stale = track.stale if imported is None else stale or track.stale
+            stale = stale or track.stale if seen else track.stale
+            seen = True
+        if power_in is None and power_out is None:
+            unknown.add(role)
+        if role == "GRID":
             imported = (imported or 0) + (power_in or 0)
             exported = (exported or 0) + (power_out or 0)
         elif role == "PV":
@@ -86,6 +95,12 @@ def home_power(meters: Sequence[MeterOf]) -> HomePower:
         else:
             battery = (battery or 0) + (power_out or 0) - (power_in or 0)
             charge = track.charge
+    if "GRID" in unknown:
+        imported = exported = None
+    if "PV" in unknown:
+        pv = None
+    if "BATTERY" in unknown:
+        battery = None
     return HomePower(measured_at, imported, exported, pv, battery, charge, stale)
 
 
