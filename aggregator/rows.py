@@ -5,7 +5,7 @@ the registry always give the same bytes.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -17,6 +17,9 @@ from bus.messages import Interval, IntervalRow, IntervalStatus, Quality
 STATUS_FINAL: Final[IntervalStatus] = "FINAL"
 
 _WORSE: Final = {"MEASURED": 0, "SUBSTITUTED": 1, "ESTIMATED": 2, "MISSING": 3, "STALE": 3}
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 
 class Measured(NamedTuple):
@@ -126,4 +129,4 @@ def rfc3339(time_ms: int) -> str:
 
 def parse_rfc3339(value: str) -> int:
     """Return ms since 1970 UTC of a time that `rfc3339` wrote."""
-    return int(datetime.fromisoformat(value).timestamp() * 1000)
+    return (datetime.fromisoformat(value) - _EPOCH) // _MS

@@ -52,5 +52,7 @@ def worth(wh: int, per_wh: Decimal) -> Decimal:
 
 def text(value: Decimal) -> str:
     """Return a decimal without exponent or trailing zeros: `12.5`, `0`."""
+    if not value:
+        return "0"  # also for -0
     written = f"{value:f}"
-    return (written.rstrip("0").rstrip(".") if "." in written else written) or "0"
+    return written.rstrip("0").rstrip(".") if "." in written else written
