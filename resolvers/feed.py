@@ -6,7 +6,7 @@ state stays.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -33,13 +33,23 @@ class Counts(msgspec.Struct):
     gaps: int = 0
 
 
-class Watcher:
-    """Someone who waits for a change; any number of changes before they look are one."""
+class Watcher(Protocol):
+    """Someone who is told of a change."""
+
+    def wake(self) -> None:
+        """Something that is watched has changed, or may have."""
+
+
+class Waiter:
+    """A watcher that waits; any number of changes before it looks are one."""
 
     __slots__ = ("changed",)
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
+
+    def wake(self) -> None:
+        self.changed.set()
 
 
 class Feed:
@@ -108,7 +118,7 @@ class Feed:
     # --- watching ---
 
     def watch_community(self, watcher: Watcher) -> None:
-        """Wake the watcher with each frame."""
+        """Wake the watcher when the community changed."""
         self._community_watchers.add(watcher)
 
     def unwatch_community(self, watcher: Watcher) -> None:
@@ -129,6 +139,8 @@ class Feed:
     # --- inside ---
 
     def _put(self, frame: Frame, received_ms: int, changed: set[str] | None) -> None:
+        before = self._frame
+        anew = changed is None or before is None or not _looks_alike(before.state, frame.state)
         self._frame = frame
         self.version += 1
         self.received_ms = received_ms
@@ -139,11 +151,11 @@ class Feed:
             changed = set(self._home_watchers)
         else:
             self._fresh -= changed
-        for watcher in self._community_watchers:
-            watcher.changed.set()
+        woken = set(self._community_watchers) if anew else set()
         for home in changed & self._home_watchers.keys():
-            for watcher in self._home_watchers[home]:
-                watcher.changed.set()
+            woken |= self._home_watchers[home]
+        for watcher in woken:
+            watcher.wake()
 
     def _decode(self, payload: bytes) -> Frame | None:
         try:
@@ -169,3 +181,8 @@ class Feed:
             log.warning("malformed home skipped", community=self.community, home=home, reason=str(error))
             return self._states.get(home)
         return state
+
+
+def _looks_alike(one: CommunityState, other: CommunityState) -> bool:
+    """Say whether two states differ in nothing but `measured_at`, which never counts as a change."""
+    return one == other or msgspec.structs.replace(one, measured_at=other.measured_at) == other

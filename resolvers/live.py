@@ -17,7 +17,7 @@ from bus.client import Bus, UnavailableError
 from bus.identifiers import live_subject
 from bus.messages import CommunityState
 from resolvers.errors import NotReadyError
-from resolvers.feed import Counts, Feed, LiveHome, Watcher
+from resolvers.feed import Counts, Feed, LiveHome, Waiter
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,10 @@ class Live:
             finally:
                 self._group = None
 
+    def follow(self, community: str) -> Feed:
+        """Return the feed of a community; it is kept up to date while someone watches it."""
+        return self._follow(community)
+
     async def community(self, community: str) -> CommunityState | None:
         """Return the state of a community, None if it never had one; raise NotReadyError when NATS is away."""
         return (await self._asked(community)).community_state()
@@ -73,7 +77,7 @@ class Live:
     async def stream_community(self, community: str) -> AsyncGenerator[CommunityState, None]:
         """Yield the state of a community, then the latest one after each change; wait while there is none."""
         feed = self._follow(community)
-        watcher = Watcher()
+        watcher = Waiter()
         feed.watch_community(watcher)
         shown: CommunityState | None = None
         try:
@@ -96,7 +100,7 @@ class Live:
         With `with_community` a change of the community is a change too.
         """
         feed = self._follow(community)
-        watcher = Watcher()
+        watcher = Waiter()
         feed.watch_home(home, watcher)
         if with_community:
             feed.watch_community(watcher)

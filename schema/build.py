@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import strawberry
 from graphql import ExecutionResult as CoreResult
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StreamResult
 from strawberry.types import ExecutionResult
@@ -33,6 +33,11 @@ class Schema(strawberry.Schema):
     def __init__(self, *, make_reference: Callable[[], str], config: StrawberryConfig) -> None:
         super().__init__(query=Query, subscription=Subscription, config=config)
         self._make_reference = make_reference
+
+    @property
+    def core(self) -> GraphQLSchema:
+        """The schema as graphql-core knows it."""
+        return self._schema
 
     async def execute(
         self,

@@ -6,16 +6,62 @@ the schema can tell which part of the domain object the field shows.
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import strawberry
+from graphql import GraphQLError
+
+from schema.scalars import WattHours, Watts, check_step, quantise
 
 SOURCE: Final = "source"
+COUNTS: Final = "counts"
+
+_STEP: Final = (
+    "Round to the nearest multiple of this, over 0 and at most 1,000,000, halves away from zero: what your display "
+    "shows. In a subscription the figure changes only when the value is over 3/4 of a step away from the one shown, "
+    "and what does not change is not sent. Queries just round."
+)
+PowerStep = Annotated[Watts | None, strawberry.argument(description=f"In W. {_STEP}")]
+EnergyStep = Annotated[WattHours | None, strawberry.argument(description=f"In Wh. {_STEP}")]
 
 
-def shows(source: str, description: str) -> Any:
-    """Return a field whose value is the attribute path `source` of the domain object."""
-    return strawberry.field(resolver=_reader(source), description=description, metadata={SOURCE: source})
+def shows(source: str, description: str, *, counts: bool = True) -> Any:
+    """Return a field whose value is the attribute path `source` of the domain object.
+
+    With `counts` False the value travels, but a change of it alone is none.
+    """
+    metadata = {SOURCE: source, COUNTS: counts}
+    return strawberry.field(resolver=_reader(source), description=description, metadata=metadata)
+
+
+def shows_power(source: str, description: str) -> Any:
+    """Return a field like `shows`, in W, with the argument `step`."""
+    read = attrgetter(source)
+
+    def resolve(root: Any, step: PowerStep = None) -> Any:
+        return _stepped(read(root), step)
+
+    return strawberry.field(resolver=resolve, description=description, metadata={SOURCE: source})
+
+
+def shows_energy(source: str, description: str) -> Any:
+    """Return a field like `shows`, in Wh, with the argument `step`."""
+    read = attrgetter(source)
+
+    def resolve(root: Any, step: EnergyStep = None) -> Any:
+        return _stepped(read(root), step)
+
+    return strawberry.field(resolver=resolve, description=description, metadata={SOURCE: source})
+
+
+def _stepped(value: Any, step: float | None) -> Any:
+    if step is None:
+        return value
+    try:
+        step = check_step(step)
+    except ValueError as error:
+        raise GraphQLError(str(error)) from None
+    return None if value is None else quantise(value, step)
 
 
 def _reader(source: str) -> Callable[[Any], Any]:

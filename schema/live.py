@@ -10,17 +10,19 @@ import strawberry
 from bus.identifiers import home_key
 from resolvers.feed import LiveHome
 from schema.enums import IntervalStatus, Light, Quality, Trend
-from schema.fields import shows
+from schema.fields import SOURCE, shows, shows_energy, shows_power
 from schema.scalars import DateTime, Decimal, Ratio, WattHours, Watts
 
 
 @strawberry.type(description="Energy and saving since local midnight: a preview until the day's intervals settle.")
 class EnergyToday:
-    imported: WattHours = shows("import_wh", "Energy drawn from the grid, in Wh, unsigned.")
-    exported: WattHours = shows("export_wh", "Energy injected into the grid, in Wh, unsigned.")
-    produced: WattHours = shows("produced_wh", "Energy produced (photovoltaics), in Wh, unsigned.")
-    consumed: WattHours = shows("consumed_wh", "Energy used, whatever its source, in Wh, unsigned.")
-    shared: WattHours = shows("shared_wh", "Energy used that other homes of the community gave, in Wh, unsigned.")
+    imported: WattHours = shows_energy("import_wh", "Energy drawn from the grid, in Wh, unsigned.")
+    exported: WattHours = shows_energy("export_wh", "Energy injected into the grid, in Wh, unsigned.")
+    produced: WattHours = shows_energy("produced_wh", "Energy produced (photovoltaics), in Wh, unsigned.")
+    consumed: WattHours = shows_energy("consumed_wh", "Energy used, whatever its source, in Wh, unsigned.")
+    shared: WattHours = shows_energy(
+        "shared_wh", "Energy used that other homes of the community gave, in Wh, unsigned."
+    )
     saved: Decimal = shows(
         "saved",
         "What sharing saved and earned, in minor units of `currency` (cents): "
@@ -35,18 +37,21 @@ class EnergyToday:
 class CommunityLive:
     community_id: strawberry.ID = shows("community", "The id of the community.")
     measured_at: DateTime | None = shows(
-        "measured_at", "When the youngest reading in it was taken; null before the first one."
+        "measured_at",
+        "When the youngest reading in it was taken; null before the first one. In subscriptions it travels along, "
+        "but a change of it alone is not sent.",
+        counts=False,
     )
-    power_import: Watts = shows("power_import_w", "Power that its homes draw from the grid, in W, unsigned.")
-    power_export: Watts = shows("power_export_w", "Power that its homes inject into the grid, in W, unsigned.")
-    surplus_power: Watts = shows(
+    power_import: Watts = shows_power("power_import_w", "Power that its homes draw from the grid, in W, unsigned.")
+    power_export: Watts = shows_power("power_export_w", "Power that its homes inject into the grid, in W, unsigned.")
+    surplus_power: Watts = shows_power(
         "surplus_power_w", "Export less import, in W: + the community gives to the grid, - it takes."
     )
-    shared_power: Watts = shows("shared_power_w", "Export that other homes use at this moment, in W, unsigned.")
-    pv_power: Watts | None = shows(
+    shared_power: Watts = shows_power("shared_power_w", "Export that other homes use at this moment, in W, unsigned.")
+    pv_power: Watts | None = shows_power(
         "pv_power_w", "Photovoltaic production, in W, unsigned; null if no home has a meter for it."
     )
-    load: Watts = shows("load_w", "Power that its homes use, whatever its source, in W, unsigned.")
+    load: Watts = shows_power("load_w", "Power that its homes use, whatever its source, in W, unsigned.")
     self_sufficiency: Ratio | None = shows(
         "self_sufficiency", "The part of the load that own and shared production cover, 0 to 1; null without load."
     )
@@ -67,27 +72,34 @@ def _home_id(root: Any) -> strawberry.ID:
 
 @strawberry.type(description="A home at this moment. What the home lacks, or nobody has measured yet, is null.")
 class HomeLive:
-    home_id: strawberry.ID = strawberry.field(resolver=_home_id, description="The id of the home.")
-    measured_at: DateTime | None = shows(
-        "state.measured_at", "When its youngest reading was taken; null before the first one."
+    home_id: strawberry.ID = strawberry.field(
+        resolver=_home_id, description="The id of the home.", metadata={SOURCE: _home_id}
     )
-    power_import: Watts | None = shows("state.power_import_w", "Power drawn from the grid, in W, unsigned.")
-    power_export: Watts | None = shows("state.power_export_w", "Power injected into the grid, in W, unsigned.")
-    net_power: Watts | None = shows("state.net_power_w", "Power at the grid connection, in W: + import, - export.")
-    pv_power: Watts | None = shows(
+    measured_at: DateTime | None = shows(
+        "state.measured_at",
+        "When its youngest reading was taken; null before the first one. In subscriptions it travels along, "
+        "but a change of it alone is not sent.",
+        counts=False,
+    )
+    power_import: Watts | None = shows_power("state.power_import_w", "Power drawn from the grid, in W, unsigned.")
+    power_export: Watts | None = shows_power("state.power_export_w", "Power injected into the grid, in W, unsigned.")
+    net_power: Watts | None = shows_power(
+        "state.net_power_w", "Power at the grid connection, in W: + import, - export."
+    )
+    pv_power: Watts | None = shows_power(
         "state.pv_power_w", "Photovoltaic production, in W, unsigned; null without a meter for it."
     )
-    battery_power: Watts | None = shows(
+    battery_power: Watts | None = shows_power(
         "state.battery_power_w", "Power of the battery, in W: + discharging, - charging; null without a battery."
     )
     battery_charge: Ratio | None = shows(
         "state.battery_charge", "How full the battery is, 0 to 1; null without a battery or if it does not say."
     )
-    load: Watts | None = shows("state.load_w", "Power that the home uses, whatever its source, in W, unsigned.")
-    shared_power: Watts | None = shows(
+    load: Watts | None = shows_power("state.load_w", "Power that the home uses, whatever its source, in W, unsigned.")
+    shared_power: Watts | None = shows_power(
         "state.shared_power_w", "Power that it uses of other homes' export, in W, unsigned."
     )
-    shared_out_power: Watts | None = shows(
+    shared_out_power: Watts | None = shows_power(
         "state.shared_out_power_w", "Power of its own export that other homes use, in W, unsigned."
     )
     self_sufficiency: Ratio | None = shows(

@@ -4,8 +4,9 @@ They are written here and nowhere else. Inside, they are plain numbers and strin
 of the domain objects; a value that cannot be shown raises ValueError.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from math import copysign, floor, isfinite
 from typing import Any, Final, NewType
 
 import strawberry
@@ -65,6 +66,41 @@ def show_duration(value: timedelta) -> str:
     return f"P{days}{'T' + clock if clock else ''}"
 
 
+MAX_STEP: Final = 1_000_000
+
+
+def check_step(step: float) -> float:
+    """Return a display quantum that can be used; raise ValueError with the range otherwise."""
+    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= MAX_STEP:
+        raise ValueError(f"step is {step!r}; it must be over 0 and at most {MAX_STEP}")
+    return step
+
+
+def quantise(value: float, step: float) -> float:
+    """Return the multiple of `step` nearest to `value`, halves away from zero."""
+    steps = floor(abs(value) / step + 0.5)
+    return copysign(steps * step, value) if steps else 0
+
+
+def show_with_hysteresis(value: float, step: float, before: float | None) -> float:
+    """Return what to show of a value: what was shown before, until the value is over 3/4 of a step away."""
+    if before is not None and abs(value - before) <= 0.75 * step:
+        return before
+    return quantise(value, step)
+
+
+_DURATION: Final = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,6}(?:\.\d{1,3})?)S)?)?")
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Return the duration in ISO 8601 text of days, hours, minutes and seconds; raise ValueError."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{str(value)[:40]!r} is no duration of ISO 8601, such as PT10S, PT0.5S or PT1M")
+    days, hours, minutes, seconds = match.groups()
+    return timedelta(days=int(days or 0), hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0))
+
+
 def _rounded(value: Any, digits: int) -> int | float:
     if not isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
@@ -106,5 +142,6 @@ def scalar_map() -> dict[object, ScalarDefinition]:
             name="Duration",
             description='A duration after ISO 8601, such as "PT15M".',
             serialize=show_duration,
+            parse_value=parse_duration,
         ),
     }

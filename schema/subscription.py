@@ -5,7 +5,7 @@ operation, before anything is streamed.
 """
 
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.types.nodes import SelectedField, Selection
@@ -13,15 +13,32 @@ from strawberry.types.nodes import SelectedField, Selection
 from schema.context import Info
 from schema.live import CommunityLive, HomeLive
 from schema.query import CommunityId, HomeId
+from schema.scalars import Duration
+
+Every = Annotated[
+    Duration | None,
+    strawberry.argument(
+        description="The least time between two messages, PT0.1S to PT1H. They come in slots: multiples of it on the "
+        "wall clock, plus a phase of your device's own, so that all your subscriptions wake your radio once. "
+        "Without it each change is sent at once."
+    ),
+]
+MaxSilence = Annotated[
+    Duration | None,
+    strawberry.argument(
+        description="The most time between two messages, PT1S to PT24H: the state is sent again even if nothing "
+        "changed. Without it nothing is sent while nothing changes."
+    ),
+]
 
 
-def _home(info: Info, id: HomeId) -> Any:
+def _home(info: Info, id: HomeId, every: Every = None, max_silence: MaxSilence = None) -> Any:
     household = info.context.directory.household(id)
     with_community = any(_shows_community(field.selections) for field in info.selected_fields)
     return info.context.live.stream_home(household.community.id, household.home.id, with_community=with_community)
 
 
-def _community(info: Info, id: CommunityId) -> Any:
+def _community(info: Info, id: CommunityId, every: Every = None, max_silence: MaxSilence = None) -> Any:
     return info.context.live.stream_community(info.context.directory.community(id).id)
 
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -18,15 +19,21 @@ from bus.client import Bus, BusError
 from bus.registry import Registry
 from resolvers.directory import Directory
 from resolvers.live import Live
-from schema.build import build_schema, make_reference
+from schema.build import Schema, build_schema, make_reference
 from schema.context import Context
+from schema.operations import Operations
+from schema.plans import Planner
 from server.endpoint import Endpoint
 from server.files import Files
+from server.frames import text_head
 from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders
 from server.health import Readiness, show_health
+from server.hub import Hub
 from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
+from server.session import Desk
+from server.sockets import Sockets
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +44,20 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     """Return the app. It uses `bus` until its lifespan ends and leaves it open."""
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms)
-    metrics = Metrics(bus, directory, live)
-    endpoint = Endpoint(build_schema(), Context(directory, live), options, metrics)
+    schema, context = build_schema(), Context(directory, live)
+    operations = Operations(schema.core)
+    hub = Hub(Planner(schema.core, context, directory, make_reference), live.follow, text_head)
+    metrics = Metrics(bus, directory, live, hub)
+    desk = Desk(
+        operations=operations,
+        hub=hub,
+        execute=partial(_execute, schema, context),
+        max_operations=options.max_operations,
+        init_timeout_s=options.init_timeout_s,
+        opened=metrics.websockets.inc,
+        closed=metrics.websockets.dec,
+    )
+    endpoint = Endpoint(schema, context, options, Sockets(desk, options.allowed_origins))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,6 +96,17 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         lifespan=lifespan,
         max_body_size=options.max_body_bytes,
     )
+
+
+async def _execute(
+    schema: Schema, context: Context, query: str, name: str | None, variables: dict[str, Any] | None
+) -> bytes:
+    """Execute a query or mutation and return its result as JSON."""
+    result = await schema.execute(query, variables, context, operation_name=name)
+    answer: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [error.formatted for error in result.errors]
+    return msgspec.json.encode(answer)
 
 
 async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:

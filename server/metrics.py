@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus.client import Bus
 from resolvers.directory import Directory
 from resolvers.live import Live
+from server.hub import Hub
 
 _PATHS: Final = frozenset({"/", "/graphql", "/health", "/ready", "/metrics"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -26,7 +27,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class Metrics:
     """The instruments of one app."""
 
-    def __init__(self, bus: Bus, directory: Directory, live: Live) -> None:
+    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "commonwatt_http_requests", "HTTP requests answered.", ["method", "path", "status"], registry=self.registry
@@ -38,15 +39,7 @@ class Metrics:
             registry=self.registry,
         )
         self.websockets = Gauge("commonwatt_websocket_connections", "WebSockets open.", registry=self.registry)
-        self.subscriptions = Gauge(
-            "commonwatt_subscriptions",
-            "Operations open on WebSockets, nearly all of them subscriptions.",
-            registry=self.registry,
-        )
-        self.messages_sent = Counter(
-            "commonwatt_websocket_messages_sent", "Messages sent on WebSockets.", registry=self.registry
-        )
-        self.registry.register(_State(bus, directory, live))
+        self.registry.register(_State(bus, directory, live, hub))
         ProcessCollector(registry=self.registry)
 
     async def show(self, _: Request) -> Response:
@@ -57,10 +50,11 @@ class Metrics:
 class _State(Collector):
     """What the bus, the directory and the live state know, read at each scrape."""
 
-    def __init__(self, bus: Bus, directory: Directory, live: Live) -> None:
+    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub) -> None:
         self._bus = bus
         self._directory = directory
         self._live = live
+        self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
         now = self._live.statistics()
@@ -69,7 +63,17 @@ class _State(Collector):
             "commonwatt_registry_loaded", "1 once the registry was read.", float(self._directory.loaded)
         )
         yield GaugeMetricFamily("commonwatt_communities_followed", "Communities followed.", now.communities)
-        yield GaugeMetricFamily("commonwatt_watchers", "Live streams that wait for a change.", now.watchers)
+        yield GaugeMetricFamily("commonwatt_watchers", "Groups and streams that wait for a change.", now.watchers)
+        hub = self._hub.statistics()
+        yield GaugeMetricFamily("commonwatt_subscriptions", "Subscriptions open.", hub.members)
+        yield GaugeMetricFamily("commonwatt_groups", "Groups of subscriptions that show the same.", hub.groups)
+        yield GaugeMetricFamily("commonwatt_stalled", "Connections that take nothing just now.", hub.stalled)
+        yield CounterMetricFamily("commonwatt_payloads_encoded", "Payloads encoded, once per group.", hub.encoded)
+        yield CounterMetricFamily("commonwatt_messages_sent", "Messages of subscriptions sent.", hub.sent)
+        yield CounterMetricFamily("commonwatt_message_bytes", "Bytes of those messages.", hub.bytes)
+        yield CounterMetricFamily("commonwatt_suppressed", "Changes not sent, being invisible.", hub.suppressed)
+        yield CounterMetricFamily("commonwatt_conflated", "States skipped for slow connections.", hub.conflated)
+        yield CounterMetricFamily("commonwatt_fallbacks", "Payloads made by graphql-core.", hub.fallbacks)
         yield GaugeMetricFamily(
             "commonwatt_frame_age_seconds",
             "Age of the oldest of the latest frames of the communities followed; 0 without any.",

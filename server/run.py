@@ -16,6 +16,7 @@ import uvicorn
 from bus.client import Bus
 from server.app import create_app
 from server.options import ServerOptions
+from server.websocket import DirectWebSocketProtocol
 
 _BACKLOG: Final = 2048
 _END_S: Final = 5.0
@@ -43,9 +44,8 @@ async def serve(
         config = uvicorn.Config(
             create_app(bus, options),
             http="httptools",
-            ws="websockets-sansio",
+            ws=DirectWebSocketProtocol,
             ws_max_size=options.max_body_bytes,
-            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bus.messages import Frame, encode
-from resolvers.feed import Counts, Feed, Watcher
+from resolvers.feed import Counts, Feed, Waiter
 from tests.resolvers.frames import community_state, frame, home_state
 
 
@@ -21,8 +21,8 @@ def take(feed: Feed, one: Frame) -> None:
     feed.take(encode(one), 0)
 
 
-def watch_home(feed: Feed, home: str) -> Watcher:
-    watcher = Watcher()
+def watch_home(feed: Feed, home: str) -> Waiter:
+    watcher = Waiter()
     feed.watch_home(home, watcher)
     return watcher
 

@@ -354,7 +354,6 @@ async def test_a_page_of_an_allowed_origin_opens_a_socket(bus: Bus) -> None:
 
 
 BAD_MESSAGES: list[str | bytes] = [
-    b"{}",
     "",
     "{",
     "5",
@@ -384,6 +383,12 @@ async def test_a_message_of_a_wrong_form_closes_with_4400(url: str) -> None:
         async with await open_socket(url) as socket:
             await socket.send(message)
             assert await close_code(socket) == 4400, message
+
+
+async def test_a_binary_message_closes_with_1003(url: str) -> None:
+    async with await open_socket(url) as socket:
+        await socket.send(b"{}")
+        assert await close_code(socket) == 1003
 
 
 async def test_the_other_close_codes_are_those_of_the_protocol(bus: Bus) -> None:

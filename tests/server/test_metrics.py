@@ -21,7 +21,7 @@ async def test_counts_what_comes_in_and_what_is_open(url: str, publisher: Publis
         assert await metric(url, "commonwatt_watchers") == 1
         assert await metric(url, "commonwatt_communities_followed") == 1
         assert await metric(url, "commonwatt_frames_total") == 2
-        assert await metric(url, "commonwatt_websocket_messages_sent_total") == 3  # the ack, and two states
+        assert await metric(url, "commonwatt_messages_sent_total") == 2
         assert await metric(url, "commonwatt_frame_age_seconds") < 60
 
     async def all_is_closed() -> bool:

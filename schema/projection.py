@@ -1,0 +1,302 @@
+"""Projections: a selection set becomes one function from domain object to JSON bytes.
+
+What it gives is byte for byte what graphql-core would give for the same selection, aliases,
+fragments, directives and null values included; where a value cannot be shown (an error by the
+specification), it raises, and the caller asks graphql-core. Field order is that of the
+specification (CollectFields).
+
+A projection knows which of its parts are visible: `measuredAt` travels but never counts. Where
+a field has a `step`, the value shown before is an argument, so that a shown figure leaves its
+step only by a margin.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues, get_argument_values
+
+from schema.fields import COUNTS, SOURCE
+from schema.scalars import check_step, quantise, show_with_hysteresis
+
+Memory = tuple[float | None, ...]
+"""The values shown before, one per field with a `step`."""
+
+_DEFINITION: Final = "strawberry-definition"
+_encode: Final = msgspec.json.encode
+
+
+class NotCompilableError(Exception):
+    """Raised when a selection has something that projections do not cover; graphql-core does."""
+
+
+class _Leaf(NamedTuple):
+    """One value: how it is read from the root object, and written."""
+
+    read: Callable[[Any], Any]
+    write: Callable[[Any], bytes]
+    counts: bool
+    step: float | None
+    nullable: bool
+
+
+class Projection:
+    """The compiled selection of one operation on one root object."""
+
+    def __init__(self, leaves: Sequence[_Leaf], template: bytes) -> None:
+        self._leaves = leaves
+        self._template = template
+        self._plain = [(leaf.read, leaf.write) for leaf in leaves]
+        self._visible = [index for index, leaf in enumerate(leaves) if leaf.counts]
+        self._stepped = any(leaf.step is not None for leaf in leaves)
+        self.memory: Memory = tuple(None for leaf in leaves if leaf.step is not None)
+        """The memory to begin with."""
+
+    def parts(self, root: Any, memory: Memory) -> tuple[tuple[bytes, ...], Memory]:
+        """Return the selected values of `root` as JSON, and the memory if they are shown.
+
+        Raises whatever a value that cannot be shown raises.
+        """
+        if not self._stepped:
+            return tuple([write(read(root)) for read, write in self._plain]), memory
+        parts: list[bytes] = []
+        shown: list[float | None] = []
+        before = iter(memory)
+        for read, write, _, step, nullable in self._leaves:
+            value = read(root)
+            if step is not None:
+                if value is None and nullable:
+                    next(before)
+                    shown.append(None)
+                else:
+                    value = show_with_hysteresis(value, step, next(before))
+                    shown.append(value)
+            parts.append(write(value))
+        return tuple(parts), tuple(shown)
+
+    def visible(self, parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return those parts that count as a change."""
+        return parts if len(self._visible) == len(parts) else tuple([parts[index] for index in self._visible])
+
+    def render(self, parts: tuple[bytes, ...]) -> bytes:
+        """Return the execution result `{"data": …}` as JSON."""
+        return self._template % parts
+
+
+def compile_projection(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: VariableValues,
+) -> Projection:
+    """Compile the selection of a subscription's one root field, whose value is the root object.
+
+    Raises NotCompilableError for what is not covered, GraphQLError for a bad argument.
+    """
+    root = schema.subscription_type
+    assert root is not None
+    details = {name: FragmentDetails(node, None) for name, node in fragments.items()}
+    compiler = _Compiler(schema, operation, details, variables)
+    collected = collect_fields(schema, details, variables, root, operation)
+    if collected.new_defer_usages or len(collected.grouped_field_set) != 1:
+        raise NotCompilableError("not one plain root field")
+    ((key, fields),) = collected.grouped_field_set.items()
+    field = root.fields.get(fields[0].node.name.value)
+    if field is None:
+        raise NotCompilableError("a meta field at the root")
+    compiler.text(b'{"data":{' + _encode(key) + b":")
+    compiler.value(field.type, fields, lambda value: value, (), True, field, root=True)
+    compiler.text(b"}}")
+    return Projection(compiler.leaves, b"".join(compiler.template))
+
+
+class _Compiler:
+    """Collects template and leaves while it walks a selection."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: dict[str, FragmentDetails],
+        variables: VariableValues,
+    ) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._fragments = fragments
+        self._variables = variables
+        self.leaves: list[_Leaf] = []
+        self.template: list[bytes] = []
+
+    def text(self, constant: bytes) -> None:
+        """Add constant bytes."""
+        self.template.append(constant.replace(b"%", b"%%"))
+
+    def value(
+        self,
+        of: GraphQLOutputType,
+        fields: list[FieldDetails],
+        read: Callable[[Any], Any],
+        path: tuple[str, ...],
+        counts: bool,
+        field: GraphQLField,
+        *,
+        root: bool = False,
+    ) -> None:
+        """Add a value of a type: objects that are never null in place, all else as a leaf."""
+        inner = of.of_type if isinstance(of, GraphQLNonNull) else of
+        if isinstance(inner, GraphQLObjectType) and (isinstance(of, GraphQLNonNull) or root):
+            self._object(inner, fields, path)
+            return
+        step = self._step(field, fields)
+        self.leaves.append(_Leaf(read, self._writer(of, fields), counts, step, not isinstance(of, GraphQLNonNull)))
+        self.template.append(b"%b")
+
+    def _object(self, of: GraphQLObjectType, fields: list[FieldDetails], path: tuple[str, ...]) -> None:
+        self.text(b"{")
+        first = True
+        for key, chosen in self._selection(of, fields).items():
+            self.text((b"" if first else b",") + _encode(key) + b":")
+            first = False
+            name = chosen[0].node.name.value
+            if name == "__typename":
+                self.text(_encode(of.name))
+                continue
+            field = of.fields[name]
+            source, counts = _source(field)
+            if callable(source):
+                self.value(field.type, chosen, _after(path, source), (), counts, field)
+            else:
+                below = (*path, source)
+                self.value(field.type, chosen, attrgetter(".".join(below)), below, counts, field)
+        self.text(b"}")
+
+    def _selection(self, of: GraphQLObjectType, fields: list[FieldDetails]) -> dict[str, list[FieldDetails]]:
+        collected = collect_subfields(self._schema, self._fragments, self._variables, self._operation, of, fields)
+        if collected.new_defer_usages:
+            raise NotCompilableError("@defer")
+        return collected.grouped_field_set
+
+    def _step(self, field: GraphQLField, fields: list[FieldDetails]) -> float | None:
+        node = fields[0].node
+        if not field.args:
+            return None
+        if field.args.keys() != {"step"}:
+            raise NotCompilableError(f"arguments of {node.name.value}")
+        given = get_argument_values(field, node, self._variables, fields[0].fragment_variable_values)
+        step = given.get("step")
+        if step is None:
+            return None
+        try:
+            return check_step(step)
+        except ValueError as error:
+            raise GraphQLError(str(error), node) from None
+
+    def _writer(self, of: GraphQLOutputType, fields: list[FieldDetails]) -> Callable[[Any], bytes]:
+        if isinstance(of, GraphQLNonNull):
+            return _required(self._writer(of.of_type, fields))
+        if isinstance(of, GraphQLList):
+            return _list_writer(self._writer(of.of_type, fields))
+        if isinstance(of, GraphQLObjectType):
+            return self._object_writer(of, fields)
+        if isinstance(of, GraphQLEnumType):
+            return _enum_writer(of)
+        if isinstance(of, GraphQLScalarType):
+            return _scalar_writer(of)
+        raise NotCompilableError(f"type {of}")
+
+    def _object_writer(self, of: GraphQLObjectType, fields: list[FieldDetails]) -> Callable[[Any], bytes]:
+        inner = _Compiler(self._schema, self._operation, self._fragments, self._variables)
+        inner._object(of, fields, ())
+        if any(leaf.step is not None for leaf in inner.leaves):
+            # Below an object that may be null a step has no memory: it rounds, as queries do.
+            inner.leaves = [_rounding(leaf) for leaf in inner.leaves]
+        projection = Projection(inner.leaves, b"".join(inner.template))
+
+        def write(value: Any) -> bytes:
+            if value is None:
+                return b"null"
+            parts, _ = projection.parts(value, ())
+            return projection.render(parts)
+
+        return write
+
+
+def _source(field: GraphQLField) -> tuple[Any, bool]:
+    definition = (field.extensions or {}).get(_DEFINITION)
+    metadata = getattr(definition, "metadata", None) or {}
+    if SOURCE not in metadata:
+        raise NotCompilableError("a field with a resolver of its own")
+    return metadata[SOURCE], metadata.get(COUNTS, True)
+
+
+def _after(path: tuple[str, ...], source: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    if not path:
+        return source
+    reach = attrgetter(".".join(path))
+    return lambda root: source(reach(root))
+
+
+def _rounding(leaf: _Leaf) -> _Leaf:
+    step = leaf.step
+    if step is None:
+        return leaf
+    write = leaf.write
+    return leaf._replace(step=None, write=lambda value: write(None if value is None else quantise(value, step)))
+
+
+def _required(write: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def required(value: Any) -> bytes:
+        if value is None:
+            raise ValueError("null where the schema allows none")
+        return write(value)
+
+    return required
+
+
+def _list_writer(write: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def written(values: Any) -> bytes:
+        return b"null" if values is None else b"[" + b",".join([write(value) for value in values]) + b"]"
+
+    return written
+
+
+def _enum_writer(of: GraphQLEnumType) -> Callable[[Any], bytes]:
+    known: dict[Any, bytes] = {None: b"null"}  # as large as the enum
+
+    def written(value: Any) -> bytes:
+        text = known.get(value)
+        if text is None:
+            text = known[value] = _encode(of.serialize(value))
+        return text
+
+    return written
+
+
+def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
+    serialize = of.serialize
+
+    def written(value: Any) -> bytes:
+        return b"null" if value is None else _encode(serialize(value))
+
+    def written_number(value: Any) -> bytes:
+        if value is None:
+            return b"null"
+        whole = int(value)
+        return b"%d" % whole if whole == value else _encode(serialize(value))
+
+    return written_number if of.name in ("Watts", "WattHours", "Ratio") else written

@@ -1,0 +1,225 @@
+"""Groups: all subscriptions that show the same are answered by one payload.
+
+A group watches one home or community, works out its payload when that changed, and sends
+nothing while nothing visible did. It holds the state last shown and its members, and no task. A
+member whose socket is full is marked and gets the latest payload when it drains: it skips
+states, delays nobody and holds no memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from resolvers.feed import Feed
+from schema.plans import Plan
+
+
+class Wire(Protocol):
+    """Where frames go: one connection."""
+
+    @property
+    def paused(self) -> bool:
+        """True while it takes no more."""
+
+    def write(self, frame: bytes) -> None:
+        """Send whole frames, in order."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class Session(Protocol):
+    """The connection that a member belongs to."""
+
+    @property
+    def wire(self) -> "Wire":
+        """Where its frames go."""
+
+    def offset_ms(self, every_ms: int) -> int:
+        """Return the device's offset of slots, in ms, the same for all its subscriptions."""
+
+
+class Member:
+    """One subscription of one connection."""
+
+    __slots__ = ("group", "head", "pending", "session", "wire")
+
+    def __init__(self, session: Session, wire: Wire, head: bytes) -> None:
+        self.session = session
+        self.wire = wire
+        self.head = head
+        """All of a `next` message up to its payload."""
+        self.group: Group | None = None
+        self.pending = False
+
+
+class Counts:
+    """What groups count together."""
+
+    __slots__ = ("bytes", "conflated", "encoded", "fallbacks", "sent", "suppressed")
+
+    def __init__(self) -> None:
+        self.encoded = self.sent = self.suppressed = self.conflated = self.fallbacks = self.bytes = 0
+
+
+class Schedule(Protocol):
+    """Where groups that wait for a slot are put."""
+
+    def at_slot(self, group: "Group") -> None:
+        """Have `group.flush()` called in its next slot."""
+
+    def speak_after(self, group: "Group", delay_ms: int) -> None:
+        """Have `group.speak()` called after a delay, unless it has spoken since."""
+
+    def stalled(self, member: Member) -> None:
+        """A member's connection takes nothing."""
+
+    def put(self, member: Member, frame: bytes) -> None:
+        """Write a frame, together with others of the same connection in the same slot."""
+
+
+class Group:
+    """The subscriptions with the same plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        feed: Feed,
+        offset_ms: int,
+        counts: Counts,
+        schedule: Schedule,
+        encode_head: Callable[[int], bytes],
+    ) -> None:
+        self.plan = plan
+        self.offset_ms = offset_ms
+        self.members: dict[Member, None] = {}
+        self._feed = feed
+        self._counts = counts
+        self._schedule = schedule
+        self._frame_head = encode_head
+        self._tail = b""
+        self._visible: Any = None
+        self._memory = plan.projection.memory if plan.projection else ()
+        if plan.home is None:
+            feed.watch_community(self)
+        else:
+            feed.watch_home(plan.home, self)
+            if plan.with_community:
+                feed.watch_community(self)
+
+    def join(self, member: Member) -> None:
+        """Add a member; it gets the state that the others see, at once if there is one."""
+        self.members[member] = None
+        member.group = self
+        if self._tail or self._work_out(force=True):
+            self._send_to(member)
+
+    def leave(self, member: Member) -> None:
+        """Take a member out."""
+        self.members.pop(member, None)
+        member.group = None
+
+    def close(self) -> None:
+        """Let go of what is watched: nobody is left."""
+        if self.plan.home is not None:
+            self._feed.unwatch_home(self.plan.home, self)
+        self._feed.unwatch_community(self)
+
+    def wake(self) -> None:
+        """What is watched has changed, or may have."""
+        if self.plan.every_ms and self._tail:
+            self._schedule.at_slot(self)
+        elif self._work_out(force=False):
+            self._publish()
+
+    def flush(self) -> None:
+        """A slot has come: send what is so now, if it looks different."""
+        if self.members and self._work_out(force=False):
+            self._publish()
+
+    def speak(self) -> None:
+        """Send what is so now, different or not."""
+        if self.members and self._work_out(force=True):
+            self._publish()
+
+    def drained(self, member: Member) -> None:
+        """A member's connection takes frames again: it gets the latest payload."""
+        member.pending = False
+        self._send_to(member)
+
+    # --- inside ---
+
+    def _work_out(self, *, force: bool) -> bool:
+        """Bring the payload up to date; return whether there is one to send."""
+        plan = self.plan
+        root = self._feed.community_state() if plan.home is None else self._feed.live_home(plan.home)
+        if root is None:
+            return False
+        projection, counts = plan.projection, self._counts
+        if projection is not None:
+            try:
+                parts, memory = projection.parts(root, self._memory)
+            except Exception:  # a value that cannot be shown is an error by the specification: graphql-core says it
+                payload = plan.execute(root)
+                visible: Any = payload
+                memory = self._memory
+                counts.fallbacks += 1
+            else:
+                visible = projection.visible(parts)
+                if visible == self._visible and not force:
+                    counts.suppressed += 1
+                    return False
+                payload = projection.render(parts)
+        else:
+            payload = visible = plan.execute(root)
+            memory = self._memory
+            counts.fallbacks += 1
+        if visible == self._visible and not force:
+            counts.suppressed += 1
+            return False
+        counts.encoded += 1
+        self._visible, self._memory, self._tail = visible, memory, payload + b"}"
+        return True
+
+    def _publish(self) -> None:
+        """Send the payload to all members: one frame head per length of id, one frame where ids are equal."""
+        tail, schedule = self._tail, self._schedule
+        slotted = bool(self.plan.every_ms)
+        length, frame_head, last_head, frame = -1, b"", b"", b""
+        sent = 0
+        for member in list(self.members):
+            wire, head = member.wire, member.head
+            if wire.paused:
+                self._conflate(member)
+                continue
+            if head != last_head:
+                last_head = head
+                if len(head) != length:
+                    length = len(head)
+                    frame_head = self._frame_head(length + len(tail))
+                frame = frame_head + head + tail
+            sent += 1
+            if slotted:
+                schedule.put(member, frame)
+            else:
+                wire.write(frame)
+        self._counts.sent += sent
+        self._counts.bytes += sent * len(frame)
+        if self.plan.max_silence_ms:
+            schedule.speak_after(self, self.plan.max_silence_ms)
+
+    def _send_to(self, member: Member) -> None:
+        if member.wire.paused:
+            self._conflate(member)
+            return
+        frame = self._frame_head(len(member.head) + len(self._tail)) + member.head + self._tail
+        self._counts.sent += 1
+        self._counts.bytes += len(frame)
+        member.wire.write(frame)
+        if self.plan.max_silence_ms and len(self.members) == 1:
+            self._schedule.speak_after(self, self.plan.max_silence_ms)
+
+    def _conflate(self, member: Member) -> None:
+        self._counts.conflated += member.pending
+        if not member.pending:
+            member.pending = True
+            self._schedule.stalled(member)

@@ -1,0 +1,244 @@
+"""A session: graphql-transport-ws on one connection, without a task of its own.
+
+Protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Messages come in one
+by one and are answered at once; subscriptions become members of groups; queries run as tasks.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Protocol
+
+import msgspec
+from graphql import GraphQLError
+
+from schema.operations import Operation, OperationError, Operations
+from server import groups
+from server.frames import text_frame
+from server.groups import Member
+from server.hub import Hub
+
+SUBPROTOCOL: Final = "graphql-transport-ws"
+PHASES: Final = 16
+
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.encode
+_ACK: Final = text_frame(b'{"type":"connection_ack"}')
+_PONG: Final = text_frame(b'{"type":"pong"}')
+
+
+class Close(IntEnum):
+    """Why a session is closed."""
+
+    BAD_MESSAGE = 4400
+    UNAUTHORIZED = 4401
+    INIT_TIMEOUT = 4408
+    SUBSCRIBER_EXISTS = 4409
+    TOO_MANY_INITS = 4429
+
+
+class Wire(groups.Wire, Protocol):
+    """The connection that a session writes to."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection with a code and a reason of at most 123 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the sessions of a process share."""
+
+    operations: Operations
+    hub: Hub
+    execute: Callable[[str, str | None, dict[str, Any] | None], Awaitable[bytes]]
+    """Execute a query or mutation; return its result as JSON."""
+    max_operations: int
+    init_timeout_s: float
+    opened: Callable[[], None]
+    closed: Callable[[], None]
+
+
+class Session:
+    """One connection's side of the protocol."""
+
+    accepts_binary = False
+    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_stage", "_tasks", "wire")
+
+    def __init__(self, wire: Wire, desk: Desk) -> None:
+        self.wire = wire
+        self._desk = desk
+        self._members: dict[str, Member] = {}
+        self._tasks: dict[str, asyncio.Task[None]] | None = None
+        self._stage = 0  # 0: before connection_init, 1: acknowledged, 2: over
+        self._offset = -1
+        loop = asyncio.get_running_loop()
+        self._init_timer: asyncio.TimerHandle | None = loop.call_later(desk.init_timeout_s, self._init_missing)
+        desk.opened()
+
+    # --- called by the connection ---
+
+    def on_message(self, data: bytes) -> None:
+        """Answer one text message."""
+        try:
+            message = _decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self._refuse("the message is not JSON")
+        if not isinstance(message, dict):
+            return self._refuse("a message is a JSON object")
+        kind = message.get("type")
+        if kind == "ping":
+            payload = message.get("payload")
+            if payload is None:
+                self.wire.write(_PONG)
+            elif isinstance(payload, dict):
+                self.wire.write(text_frame(_encode({"type": "pong", "payload": payload})))
+            else:
+                self._refuse("the payload of ping is an object")
+            return None
+        if kind == "pong":
+            return None
+        if kind == "connection_init":
+            return self._init(message.get("payload"))
+        if kind == "subscribe":
+            return self._subscribe(message)
+        if kind == "complete":
+            return self._complete(message.get("id"))
+        return self._refuse(f"type {kind!r:.40} is none that a client sends")
+
+    def on_drained(self) -> None:
+        """The connection takes frames again: those who missed something get the latest."""
+        self._desk.hub.flowing(self)
+        for member in list(self._members.values()):
+            if self.wire.paused:
+                return
+            if member.pending and member.group is not None:
+                member.group.drained(member)
+
+    def on_closed(self, code: int) -> None:
+        """The connection is over."""
+        if self._stage == 2:
+            return
+        self._stage = 2
+        self._stop_timer()
+        hub = self._desk.hub
+        hub.flowing(self)
+        for member in self._members.values():
+            hub.leave(member)
+        self._members.clear()
+        for task in (self._tasks or {}).values():
+            task.cancel()
+        self._desk.closed()
+
+    # --- called by the hub ---
+
+    def offset_ms(self, every_ms: int) -> int:
+        """Return this device's offset of slots, in ms: one of 16 phases of the first `every` that it asked for."""
+        if self._offset < 0:
+            self._offset = random.randrange(PHASES) * every_ms // PHASES  # noqa: S311 - spreads load, guards nothing
+        return self._offset
+
+    # --- messages ---
+
+    def _init(self, payload: object) -> None:
+        if self._stage:
+            self.wire.close(Close.TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        if not isinstance(payload, dict | None):
+            self._refuse("the payload of connection_init is an object")
+            return
+        self._stage = 1
+        self._stop_timer()
+        self.wire.write(_ACK)
+
+    def _subscribe(self, message: dict[str, Any]) -> None:
+        fault = _fault(message)
+        if fault is not None:
+            self._refuse(fault)
+            return
+        if self._stage != 1:
+            self.wire.close(Close.UNAUTHORIZED, "Unauthorized")
+            return
+        id, payload = message["id"], message["payload"]
+        if id in self._members or id in (self._tasks or {}):
+            self.wire.close(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:80]} already exists")
+            return
+        if len(self._members) + len(self._tasks or {}) >= self._desk.max_operations:
+            limit = self._desk.max_operations
+            self._error(id, [GraphQLError(f"{limit} operations are open on this connection, as many as are allowed")])
+            return
+        query, name, variables = payload["query"], payload.get("operationName"), payload.get("variables")
+        try:
+            operation = self._desk.operations.open(query, name)
+            if operation.is_subscription:
+                self._join(id, operation, variables)
+                return
+        except OperationError as error:
+            self._error(id, error.errors)
+            return
+        if self._tasks is None:
+            self._tasks = {}
+        self._tasks[id] = asyncio.ensure_future(self._execute(id, query, name, variables))
+
+    def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None) -> None:
+        member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
+        self._desk.hub.subscribe(operation, variables, member)
+        if self._stage == 1:
+            self._members[id] = member
+        else:  # the first write found the connection broken
+            self._desk.hub.leave(member)
+
+    async def _execute(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
+        try:
+            result = await self._desk.execute(query, name, variables)
+            if self._stage == 1:
+                shown = _encode(id)
+                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}"))
+                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+        finally:
+            if self._tasks is not None:
+                self._tasks.pop(id, None)
+
+    def _complete(self, id: object) -> None:
+        if not isinstance(id, str) or not id:
+            self._refuse("complete needs an id, a string that is not empty")
+            return
+        member = self._members.pop(id, None)
+        if member is not None:
+            self._desk.hub.leave(member)
+        task = (self._tasks or {}).pop(id, None)
+        if task is not None:
+            task.cancel()
+
+    # --- answers ---
+
+    def _error(self, id: str, errors: list[GraphQLError]) -> None:
+        payload = [error.formatted for error in errors]
+        self.wire.write(text_frame(_encode({"id": id, "type": "error", "payload": payload})))
+
+    def _refuse(self, reason: str) -> None:
+        self.wire.close(Close.BAD_MESSAGE, reason)
+
+    def _init_missing(self) -> None:
+        self._init_timer = None
+        self.wire.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
+
+    def _stop_timer(self) -> None:
+        if self._init_timer is not None:
+            self._init_timer.cancel()
+            self._init_timer = None
+
+
+def _fault(message: dict[str, Any]) -> str | None:
+    """Say what is wrong with the form of a subscribe message, or None."""
+    payload = message.get("payload")
+    if not (isinstance(message.get("id"), str) and message["id"]):
+        return "subscribe needs an id, a string that is not empty"
+    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+        return "subscribe needs a payload with a query, a string"
+    if not isinstance(payload.get("variables"), dict | None):
+        return "the variables of subscribe are an object"
+    if not isinstance(payload.get("operationName"), str | None):
+        return "the operationName of subscribe is a string"
+    return None
