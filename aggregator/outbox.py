@@ -69,7 +69,7 @@ class Outbox:
     def positions(self) -> dict[str, int]:
         """Per stream a sequence up to which the fold has given all outputs; belongs into the checkpoint."""
         return {
-            stream: min(seen, next(iter(self._found[stream].values()), seen + 1) - 1)
+            stream: min(seen, min(self._found[stream].values(), default=seen + 1) - 1)
             for stream, seen in self._seen.items()
         }
 
@@ -114,9 +114,11 @@ class Outbox:
                 key = identity(item[0])
                 if key in found:
                     sequences[key] = found[key]
-                    self._forget(stream, sequences[key])
                 elif key not in sequences:
                     left.append(item)
+            if len(left) < len(batch):
+                known = [item[0] for item in batch if identity(item[0]) in sequences]
+                self._forget(stream, known[-1], sequences[identity(known[-1])])
             if not left:
                 return
             try:
@@ -135,15 +137,24 @@ class Outbox:
                 first = last - len(left) + 1
                 for offset, (output, subject, _) in enumerate(left):
                     sequences[identity(output)] = self._tails[subject] = first + offset
-                self._forget(stream, last)
+                self._forget(stream, left[-1][0], last)
                 self._seen[stream] = max(last, self._seen.get(stream, 0))
                 return
 
-    def _forget(self, stream: str, sequence: int) -> None:
-        """What a stream holds up to here was given again, or never will be: the order is always the same."""
+    def _forget(self, stream: str, output: Output, sequence: int) -> None:
+        """Drop what was found up to an output at `sequence`: it was given again, or never will be.
+
+        A community's outputs always come in the order in which its stream holds them. Refusals that
+        belong to none come in the order of READINGS, and several processes may have written them.
+        """
         found = self._found[stream]
-        while found and next(iter(found.values())) <= sequence:
-            del found[next(iter(found))]
+        if self._community is None:
+            assert isinstance(output, Rejected)
+            passed = [key for key in found if key[1] <= output.sequence]  # type: ignore[operator]
+        else:
+            passed = [key for key, where in found.items() if where <= sequence]
+        for key in passed:
+            del found[key]
 
     async def _expecting(self, items: list[tuple[Output, str, bytes]]) -> list[Message]:
         messages = []

@@ -9,11 +9,13 @@ import argparse
 import asyncio
 import os
 import signal
+import sys
 from typing import Any, Final
 
 from aggregator import service
 from aggregator.checkpoint import Checkpoint, Checkpoints
 from aggregator.metrics import Metrics
+from aggregator.outbox import FencedError
 from aggregator.service import Aggregator, AggregatorOptions
 from bus.client import Bus, NatsSettings, connection_of
 from bus.reader import Reader
@@ -98,4 +100,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except* FencedError:
+        sys.exit(3)

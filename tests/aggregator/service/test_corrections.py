@@ -64,7 +64,10 @@ def row(interval: Interval, home: str = "h1") -> IntervalRow:
     return next(one for one in interval.rows if one.home == home)
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["one process", "killed before each step"])
+@pytest.mark.parametrize(
+    "restarts",
+    [pytest.param(False, id="one process"), pytest.param(True, id="killed before each step", marks=pytest.mark.slow)],
+)
 async def test_what_comes_late_comes_out_whole_with_the_next_revision_until_it_is_final(
     bus: Bus, nats_url: str, start: Start, restarts: bool
 ) -> None:

@@ -131,3 +131,26 @@ async def test_twenty_kills_of_the_aggregator_and_five_of_nats_change_no_output(
     await eventually(lambda: folded(bus, last), "the rest", 60)
     assert differences(await outputs(bus), expected) == []
     await bus.close()
+
+
+@pytest.mark.slow
+async def test_two_aggregators_that_fence_each_other_out_again_and_again_change_no_output(
+    bus: Bus, nats_url: str, start: Start
+) -> None:
+    last = await store(bus, hours=24)
+    expected = await undisturbed(bus, nats_url, last, start)
+    rivals = [start(nats_url, script=FAILING), start(nats_url, script=FAILING)]
+    fenced = 0
+
+    async def both_run_until_all_is_folded() -> bool:
+        nonlocal fenced
+        for index, rival in enumerate(rivals):
+            if rival.code is not None:
+                assert rival.code == 3, rival.log
+                fenced += 1
+                rivals[index] = start(nats_url, script=FAILING)
+        return await folded(bus, last)
+
+    await eventually(both_run_until_all_is_folded, "both to fold all", 60)
+    assert fenced
+    assert differences(await outputs(bus), expected) == []

@@ -20,7 +20,7 @@ from bus.messages import (
     decode_rejected,
 )
 from bus.registry import apply
-from tests.bus.stream import stored
+from bus.stored import Stored
 
 START: Final = datetime(2025, 6, 2, 8, tzinfo=UTC)
 """When readings of the tests begin: a Monday, far in the past."""
@@ -65,16 +65,26 @@ async def publish(bus: Bus, messages: Iterable[tuple[str, bytes]]) -> int:
     return last
 
 
+async def held(bus: Bus, stream: str, subject: str) -> list[Stored]:
+    """Return every message of a subject that a stream holds now, in its order."""
+    found: list[Stored] = []
+    reader = bus.read(stream, [subject], buffer=5000)
+    while await bus.next_after(stream, subject, reader.position + 1) is not None:
+        found += await reader.next_batch(1.0)
+    await reader.close()
+    return found
+
+
 async def intervals(bus: Bus, community: str = "demo") -> list[Interval]:
-    return [decode_interval(one.data) for one in await stored(bus, "INTERVALS", [f"intervals.{community}"])]
+    return [decode_interval(one.data) for one in await held(bus, "INTERVALS", f"intervals.{community}")]
 
 
 async def alerts(bus: Bus, community: str = "demo") -> list[Alert]:
-    return [decode_alert(one.data) for one in await stored(bus, "ALERTS", [f"alerts.{community}.*"])]
+    return [decode_alert(one.data) for one in await held(bus, "ALERTS", f"alerts.{community}.*")]
 
 
 async def rejected(bus: Bus) -> list[Rejected]:
-    return [decode_rejected(one.data) for one in await stored(bus, "REJECTED")]
+    return [decode_rejected(one.data) for one in await held(bus, "REJECTED", "rejected.>")]
 
 
 async def frame(bus: Bus, community: str = "demo") -> Frame | None:
