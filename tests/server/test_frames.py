@@ -1,6 +1,7 @@
 """Frames: every split gives the same messages, and nothing but FrameError comes of bad bytes."""
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def decoded(data: bytes, *, cuts: list[int] | None = None, limit: int = LIMIT) -
     decoder = Decoder(limit)
     messages: Messages = []
     edges = [0, *sorted(cuts or []), len(data)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         messages += decoder.feed(data[begin:end])
     assert decoder.idle
     return messages

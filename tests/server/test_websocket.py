@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-import os
+import datetime
 import queue
 import socket
 import ssl
@@ -19,6 +19,10 @@ from typing import Any, TypeVar
 import pytest
 import uvicorn
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -51,8 +55,13 @@ class Server:
     def __init__(self, app: App, loop: str, **config: Any) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        settings: dict[str, Any] = {"ws": DirectWebSocketProtocol, "http": "httptools", "log_config": None} | config
-        self.uvicorn = uvicorn.Server(uvicorn.Config(app, lifespan="off", **settings))  # type: ignore[arg-type]
+        settings: dict[str, Any] = {
+            "ws": DirectWebSocketProtocol,
+            "http": "httptools",
+            "interface": "asgi3",
+            "log_config": None,
+        } | config
+        self.uvicorn = uvicorn.Server(uvicorn.Config(app, lifespan="off", **settings))
         self._factory = LOOPS[loop]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
@@ -224,8 +233,9 @@ def direct(loop: str, recorder: Recorder) -> Iterator[Server]:
 
 
 def test_text_and_bytes_come_back(echoing: Server) -> None:
+    messages: list[str | bytes] = ["", "hello", "€" * 100, "x" * 70_000, b"", b"\xff\x00", b"y" * 200_000]
     with echoing.connect() as client:
-        for message in ["", "hello", "€" * 100, "x" * 70_000, b"", b"\xff\x00", b"y" * 200_000]:
+        for message in messages:
             client.send(message)
             assert client.recv(WAIT_S) == message
 
@@ -427,9 +437,10 @@ def test_a_message_too_big_is_1009_at_the_client(loop: str) -> None:
     with Server(echo, loop, ws_max_size=100_000) as server, server.connect() as client:
         client.send("x" * 100_000)
         assert client.recv(WAIT_S) == "x" * 100_000
-        with pytest.raises(ConnectionClosed) as raised:
+        with contextlib.suppress(ConnectionClosed):
             for _ in range(50):
                 client.send("x" * 100_001)
+        with pytest.raises(ConnectionClosed) as raised:
             client.recv(WAIT_S)
         assert raised.value.rcvd is not None
         assert raised.value.rcvd.code == 1009
@@ -495,7 +506,7 @@ def test_an_application_that_sends_too_fast_waits(loop: str) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         await receive()
-        for _ in range(1000):
+        for _number in range(1000):
             await send({"type": "websocket.send", "text": payload})
             sent += 1
 
@@ -518,7 +529,7 @@ def test_a_client_that_floods_the_application_is_not_read_on(loop: str) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         await asyncio.get_running_loop().run_in_executor(None, go.wait)
-        for _ in range(5000):
+        for _number in range(5000):
             await send((await receive()) | {"type": "websocket.send"})
 
     with Server(app, loop, ws_max_queue=4) as server, server.raw() as raw:
@@ -582,16 +593,23 @@ def test_a_session_gets_messages_and_answers_without_a_task(direct: Server, reco
 
 
 def test_messages_that_came_before_the_session_reach_it_first(loop: str, recorder: Recorder) -> None:
+    class Watched(Quick):
+        __slots__ = ()
+
+        def _take_close(self, payload: bytes) -> None:
+            super()._take_close(payload)
+            ended.set()
+
+    ended = threading.Event()
+
     async def app(scope: Event, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         assert (await receive())["text"] == "go"
-        while len(direct._application._queue._queue) < 3:  # type: ignore[attr-defined]
-            await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, ended.wait)
         scope["extensions"][EXTENSION]["wire"].take_over(recorder)
 
-    with Server(app, loop, ws=Quick) as server, server.raw() as raw:
-        direct: Any = next(iter(server.uvicorn.server_state.connections))
+    with Server(app, loop, ws=Watched) as server, server.raw() as raw:
         raw.sendall(b"".join(client_frame(TEXT, p) for p in (b"go", b"1", b"2")) + client_frame(8, b"\x0f\xa1"))
         assert recorder.next() == ("message", b"1")
         assert recorder.next() == ("message", b"2")
@@ -604,18 +622,20 @@ def test_a_connection_is_given_away_once_and_only_when_accepted(loop: str, recor
     async def app(scope: Event, receive: Any, send: Any) -> None:
         wire: Wire = scope["extensions"][EXTENSION]["wire"]
         await receive()
-        for _ in range(2):
-            try:
-                wire.take_over(recorder)
-            except RuntimeError as error:
-                refused.put(str(error))
-                await send({"type": "websocket.accept"})
-        wire.take_over(recorder) if refused.empty() else None
-        for use in (lambda: send({"type": "websocket.send", "text": "x"}), receive, lambda: wire.take_over(recorder)):
-            try:
-                await use()
-            except RuntimeError as error:
-                refused.put(str(error))
+        with pytest.raises(RuntimeError) as raised:
+            wire.take_over(recorder)
+        refused.put(str(raised.value))
+        await send({"type": "websocket.accept"})
+        wire.take_over(recorder)
+        with pytest.raises(RuntimeError) as raised:
+            await send({"type": "websocket.send", "text": "x"})
+        refused.put(str(raised.value))
+        with pytest.raises(RuntimeError) as raised:
+            await receive()
+        refused.put(str(raised.value))
+        with pytest.raises(RuntimeError) as raised:
+            wire.take_over(recorder)
+        refused.put(str(raised.value))
 
     with Server(app, loop, ws=Quick) as server:
         with server.raw():
@@ -673,7 +693,7 @@ def test_a_client_that_does_not_read_gets_all_in_order_when_it_does(
         assert buffered > limits[0]
         expected = b"".join(frames)
         got = read(raw, 1000)
-        direct.call(lambda: [wire.write(frame) for frame in frames[5000:]])
+        direct.call(wire.write, b"".join(frames[5000:]))
         got += read(raw, len(expected) - len(got))
         assert got == expected
         assert recorder.next() == ("drained", None)
@@ -765,20 +785,18 @@ def test_an_abort_ends_with_1006(direct: Server, recorder: Recorder) -> None:
 def test_a_bad_frame_ends_the_session_with_its_code(direct: Server, recorder: Recorder) -> None:
     with direct.raw() as raw:
         raw.sendall(client_frame(TEXT, b"good") + b"\x81\x01a")
-        assert to_the_end(raw)[:4] == b"\x88\x28\x03\xea"
+        answer = to_the_end(raw)
+        assert (answer[0], answer[2:4]) == (0x88, struct.pack("!H", 1002))
         assert recorder.next() == ("message", b"good")
         assert recorder.ends_with(1002)
 
 
 def test_a_shutdown_closes_with_1012(loop: str, recorder: Recorder) -> None:
-    with Server(recorder.app, loop) as server:
-        client = server.connect()
-        assert recorder.wires.get(timeout=WAIT_S)
-    with pytest.raises(ConnectionClosed) as raised:
-        client.recv(WAIT_S)
-    client.close()
-    assert raised.value.rcvd is not None
-    assert raised.value.rcvd.code == 1012
+    with contextlib.ExitStack() as stack:
+        with Server(recorder.app, loop, ws_ping_interval=None) as server:
+            raw = stack.enter_context(server.raw())
+            assert recorder.wires.get(timeout=WAIT_S)
+        assert to_the_end(raw) == b"\x88\x02" + struct.pack("!H", 1012)
     assert recorder.ends_with(1012)
 
 
@@ -803,6 +821,50 @@ def test_frames_sent_before_the_answer_are_kept(loop: str, recorder: Recorder) -
             pass
         accept.set()
         assert recorder.next() == ("message", b"early")
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_over_tls_frames_come_in_order_and_the_close_is_clean(loop: str, recorder: Recorder, certificate: Path) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate))
+
+    def answer(wire: Wire, data: bytes) -> None:
+        for times in range(1, 201):
+            wire.write(text_frame(data * times))
+
+    recorder.answer = answer
+    config: dict[str, Any] = {"ssl_certfile": str(certificate), "ssl_keyfile": str(certificate)}
+    with Server(recorder.app, loop, ws=Quick, **config) as server:
+        with connect(f"wss://localhost:{server.port}/", ssl=trusting, compression=None) as client:
+            client.send("x" * 1000)
+            for i in range(200):
+                assert client.recv(WAIT_S) == "x" * 1000 * (i + 1)
+            assert recorder.next()[0] == "message"
+        while (event := recorder.next())[0] == "drained":
+            pass
+        assert event == ("closed", 1000)
 
 
 # --- cost
