@@ -11,7 +11,7 @@ from aggregator.measuring import Metered, measure_home, wanted_past
 from aggregator.plausibility import Verdict, judge
 from aggregator.profile import Past
 from aggregator.rows import Measured
-from aggregator.track import Crossing, Suspect, Track
+from aggregator.track import Crossing, Point, Suspect, Track
 from bus.community import Community
 from bus.reading import Reading, RefusalError
 
@@ -65,11 +65,17 @@ class Remeasurement:
             starts: set[int] = set()
             for _, track in meters:
                 border = self._start
+                earlier: Point | None = None
                 for before, after in [*track.crossings, Crossing(track.last, None)]:
                     if (before is not None and low <= before.at <= high) or (
                         after is not None and low <= after.at <= high
                     ):
                         starts.update((border - self._interval_ms, border))
+                    exchanged = before is not None and earlier is not None and before.epoch != earlier.epoch
+                    if exchanged and low <= border and high >= border - self._interval_ms:
+                        # A late reading is the old meter's last or the new one's first, far from any border.
+                        starts.add(border - self._interval_ms)
+                    earlier = after or before
                     border += self._interval_ms
             for start in starts:
                 found.setdefault(start, []).append(home)

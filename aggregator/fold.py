@@ -108,8 +108,11 @@ class Fold:
         state = self.state
         at = reading.at_ms
         if self._event_clock:
+            if meter not in self._meters and meter not in self.settlement.history.at(at).home_of_meter:
+                return self._refuse_unknown(meter, stored)  # a stranger's time is not the community's
             if state.now and at > state.now + _LEAP_MS and not self._confirmed_leap(at):
                 return self.refuse(stored, "future", f"{reading.at} is over 31 days ahead of the community's clock")
+            state.leap = None
             self._set_clock(at)
             if state.heard is None or at >= state.heard[1]:
                 state.heard = (stored.time_ms, at)
@@ -120,7 +123,7 @@ class Fold:
                 return self.refuse(stored, "future", f"{reading.at} is {ahead} s ahead of the clock; 300 s are allowed")
         entry = self._meters.get(meter)
         if entry is None:
-            return self.refuse(stored, "unknown_meter", f"community {state.community!r} has no meter {meter!r}")
+            return self._refuse_unknown(meter, stored)
         home, connection_w, track = entry
         last = track.last
         if last is not None and at > last.at >= self.settlement.waits_since and track.suspect is None:
@@ -149,6 +152,9 @@ class Fold:
                 payload=stored.data.decode("utf-8", "backslashreplace"),
             )
         )
+
+    def _refuse_unknown(self, meter: str, stored: Stored) -> None:
+        self.refuse(stored, "unknown_meter", f"community {self.state.community!r} has no meter {meter!r}")
 
     # --- readings ---
 

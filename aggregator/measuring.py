@@ -111,18 +111,9 @@ def _shaped(meter: Metered, before: Point, after: Point, border: int, interval_m
 
 def _weight(role: str, profile: Profile, since: int, until: int, border: int, interval_ms: int) -> tuple[int, int]:
     """Return the profile's (import, export) of a meter's role between two times, in Wh; `border` aligns the slots."""
-    imported = exported = 0
-    slot = since - (since - border) % interval_ms
-    while slot < until:
-        mean = profile.mean(slot)
-        overlap = min(until, slot + interval_ms) - max(since, slot)
-        if role == "GRID":
-            pair = (mean.import_wh, mean.export_wh)
-        elif role == "PV":
-            pair = (0, mean.pv_wh)
-        else:
-            pair = (mean.charge_wh, mean.discharge_wh)
-        imported += pair[0] * overlap
-        exported += pair[1] * overlap
-        slot += interval_ms
-    return imported // interval_ms, exported // interval_ms
+    if until <= since:
+        return 0, 0
+    first = since - (since - border) % interval_ms
+    low = profile.until(role, first, since, interval_ms)
+    high = profile.until(role, first, until, interval_ms)
+    return (high[0] - low[0]) // interval_ms, (high[1] - low[1]) // interval_ms

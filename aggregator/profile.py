@@ -59,6 +59,7 @@ class Profile:
     def __init__(self, home: str, past: Past, anchor: int) -> None:
         self._zone = past.zone
         self._sums: dict[tuple[bool, int], list[int]] = {}
+        self._slots: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for start, interval in past.intervals:
             if not anchor - DAYS * _DAY_MS <= start < anchor:
                 continue
@@ -79,6 +80,27 @@ class Profile:
         count = sums[0]
         drawn, injected, produced, charged, discharged = (round(total / count) for total in sums[1:])
         return Measured(drawn, injected, produced, charged, discharged, "ESTIMATED")
+
+    def until(self, role: str, first: int, time: int, interval_ms: int) -> tuple[int, int]:
+        """Return a meter's usual (import, export) from the slot that starts at `first` to `time`, in Wh x ms.
+
+        Sums are kept: a gap of days is asked for at each of its borders.
+        """
+        sums = self._slots.setdefault((role, first), [(0, 0)])
+        whole, part = divmod(time - first, interval_ms)
+        while len(sums) <= whole:
+            imported, exported = self._of_role(role, first + (len(sums) - 1) * interval_ms)
+            sums.append((sums[-1][0] + imported * interval_ms, sums[-1][1] + exported * interval_ms))
+        imported, exported = self._of_role(role, first + whole * interval_ms) if part else (0, 0)
+        return sums[whole][0] + imported * part, sums[whole][1] + exported * part
+
+    def _of_role(self, role: str, slot: int) -> tuple[int, int]:
+        mean = self.mean(slot)
+        if role == "GRID":
+            return mean.import_wh, mean.export_wh
+        if role == "PV":
+            return 0, mean.pv_wh
+        return mean.charge_wh, mean.discharge_wh
 
     def _slot(self, start: int) -> tuple[bool, int]:
         local = datetime.fromtimestamp(start / 1000, UTC).astimezone(self._zone)

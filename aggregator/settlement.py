@@ -88,7 +88,7 @@ class Settlement:
         horizon = self.state.now - self.finality_ms
         start = self.state.base if self.state.base is not None else self.state.now
         oldest = start - len(self.state.settled) * self.interval_ms
-        return min(oldest, self.border_before(horizon)) if self.state.settled else self.border_before(horizon)
+        return min(oldest, self.border_before(horizon))
 
     # --- called by the fold ---
 

@@ -1,6 +1,7 @@
 """Intervals: what registers say between two borders, whatever way the readings came."""
 
 import json
+import time
 from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -35,11 +36,16 @@ from tests.aggregator.harness import (
 DICE = st.integers(0, 2**32).map(Random)
 
 
-def _walk(meter: str, at: int, until: int, dice: Random, *, most: int = 2 * MINUTE) -> list[Said]:
-    """Return readings at random times with random use."""
+def _walk(
+    meter: str, at: int, until: int, dice: Random, *, most: int = 2 * MINUTE, exchanged: bool = False
+) -> list[Said]:
+    """Return readings at random times with random use, the meter exchanged at some moment if need be."""
     found, imp, exp = [], dice.randrange(10**6), dice.randrange(10**6)
+    exchange, epoch = at + dice.randrange(until - at) if exchanged else until, "old"
     while at < until:
-        found.append(said(meter, at, imp, exp))
+        if at >= exchange and epoch == "old":
+            epoch, imp, exp = "new", dice.randrange(100), 0
+        found.append(said(meter, at, imp, exp, epoch=epoch))
         step = dice.randrange(SECOND, most, SECOND)
         at += step
         used = dice.randrange(0, 20_000 * step // HOUR + 1)
@@ -72,7 +78,10 @@ def test_split_order_duplication_and_delay_within_grace_give_the_same_rows_at_re
 ) -> None:
     one = community(home("a", "GRID", "PV"), "b", grace=timedelta(minutes=5))
     until = NOON + 2 * HOUR
-    streams = [_walk(meter, NOON + dice.randrange(MINUTE), until, dice) for meter in ("a-grid", "a-pv", "b-grid")]
+    streams = [
+        _walk(meter, NOON + dice.randrange(MINUTE), until, dice, exchanged=dice.random() < 0.3)
+        for meter in ("a-grid", "a-pv", "b-grid")
+    ]
     end = ticks(until, until + HOUR, MINUTE)
     tidy = Bench(one).run(merged(*streams, ticks(NOON, until, 10 * SECOND), end))
     delayed = []
@@ -377,19 +386,22 @@ def test_a_reading_behind_the_last_border_that_comes_late_keeps_both_sides_equal
 def test_however_late_readings_come_the_last_revisions_say_what_the_tidy_stream_says(dice: Random, batch: int) -> None:
     one = community("a", home("b", "GRID", "PV"))
     until = NOON + 5 * HOUR
-    streams = [_walk(meter, NOON, until, dice, most=8 * MINUTE) for meter in ("a-grid", "b-grid", "b-pv")]
+    streams = [
+        _walk(meter, NOON, until, dice, most=8 * MINUTE, exchanged=dice.random() < 0.3)
+        for meter in ("a-grid", "b-grid", "b-pv")
+    ]
     end = ticks(until, until + 5 * HOUR, 5 * MINUTE)
     tidy = Bench(one).run(merged(*streams, ticks(NOON, until, MINUTE), end))
     delayed = []
     for stream in streams:
         hold_from, hold_until = sorted(dice.randrange(NOON, until) for _ in range(2))
         for index, message in enumerate(stream):
-            time = message.time
-            if index and hold_from <= time <= hold_until:
-                time = hold_until + dice.randrange(MINUTE)
+            arrival = message.time
+            if index and hold_from <= arrival <= hold_until:
+                arrival = hold_until + dice.randrange(MINUTE)
             elif index and dice.random() < 0.1:
-                time += dice.randrange(2 * HOUR)
-            delayed.append(message._replace(time=time))
+                arrival += dice.randrange(2 * HOUR)
+            delayed.append(message._replace(time=arrival))
     wild = Bench(one, batch=batch).run(merged(delayed, ticks(NOON, until + 2 * HOUR, MINUTE), end[24:]))
     assert wild.rejected == []
     assert {start: one.rows for start, one in wild.latest.items()} == {s: one.rows for s, one in tidy.latest.items()}
@@ -445,6 +457,29 @@ def test_a_meter_that_comes_back_with_readings_of_final_intervals_is_refused_tho
     assert bench.reasons == ["interval_final"]
 
 
+def test_what_is_still_open_takes_readings_however_short_finality_is() -> None:
+    one = community("a", "b", finality=timedelta(hours=1), patience=timedelta(hours=3))
+    bench = Bench(one).run([said("a-grid", NOON, 0), said("b-grid", NOON, 0)])
+    bench.run(merged(steady("b-grid", NOON + MINUTE, NOON + 2 * HOUR, MINUTE, 60, 1), ticks(NOON, NOON + 2 * HOUR)))
+    bench.run([said("a-grid", NOON + 10 * MINUTE, 100, time=NOON + 2 * HOUR)])
+    bench.run([said("a-grid", NOON + 2 * HOUR, 1200), *ticks(NOON + 2 * HOUR, NOON + 4 * HOUR)])
+    assert bench.rejected == []
+    assert bench.rows("a")[NOON].import_wh == 150
+
+
+def test_a_gap_of_two_weeks_is_filled_in_a_moment() -> None:
+    past = _before_gap(days=2)
+    bench = Bench(community("a")).run(past)
+    back = NOON + 14 * DAY
+    bench.run(ticks(NOON, back, HOUR))
+    begun = time.process_time()
+    bench.run([*steady("a-grid", back, back + HOUR, MINUTE, 600, _last_wh(past) + 100_000), Said(back + HOUR)])
+    assert time.process_time() - begun < 5
+    gap = [row for start, row in bench.rows("a").items() if NOON <= start < back]
+    assert sum(row.import_wh for row in gap) == 100_000
+    assert len(gap) == 14 * 96
+
+
 def test_a_reading_that_comes_while_others_are_answered_is_not_forgotten() -> None:
     """The clock of the second late reading closes an interval, which answers the first one: both count."""
     bench = Bench(community("a", "b"))
@@ -496,6 +531,17 @@ def test_an_exchange_in_a_closed_interval_is_told_when_its_readings_come_late() 
     bench.run(merged(old[:20], other, late, ticks(NOON, NOON + 2 * HOUR + MINUTE)))
     rows = [row.import_wh for start, row in bench.rows("a").items() if start < NOON + HOUR + 30 * MINUTE]
     assert rows == [150, 140, 150, 150, 150, 150]
+
+
+def test_the_old_meters_last_reading_counts_however_late_and_far_from_a_border_it_comes() -> None:
+    bench = Bench(community("a", "b"))
+    old = [said("a-grid", at, 500 + 10 * (at - NOON) // MINUTE, epoch="old") for at in _minutes(0, 9)]
+    new = [said("a-grid", at, 10 * ((at - NOON) // MINUTE - 9), epoch="new") for at in _minutes(9, 90)]
+    late = old.pop()._replace(time=NOON + 90 * MINUTE)
+    bench.run(merged(old, new, steady("b-grid", NOON, NOON + 90 * MINUTE, MINUTE, 60)))
+    assert bench.rows("a")[NOON].import_wh == 70 + 60
+    bench.run([late, *ticks(NOON + 90 * MINUTE, NOON + 91 * MINUTE)])
+    assert (bench.rows("a")[NOON].import_wh, bench.revisions[NOON]) == (80 + 60, 1)
 
 
 def test_a_home_whose_meter_was_replaced_in_the_registry_keeps_what_the_old_one_measured() -> None:
