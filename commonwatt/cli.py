@@ -92,6 +92,7 @@ def _show_addresses(url: str, nats_url: str) -> None:
     help=_help(
         "Serve GraphQL: queries, subscriptions, GraphiQL, the watch page, health and metrics.",
         "commonwatt serve --nats-url nats://127.0.0.1:4222 --port 8000",
+        "commonwatt serve --workers 4",
         "commonwatt serve --nats-url tls://nats.example.org --nats-credentials server.creds --host 0.0.0.0",
     )
 )
@@ -103,9 +104,14 @@ def serve(
     development: Annotated[
         bool | None, typer.Option("--development", help="Show GraphiQL.", show_default="off")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes on the one port.")] = 1,
+    shared_port: Annotated[bool, typer.Option("--shared-port", hidden=True)] = False,
 ) -> None:
     """Serve GraphQL."""
-    run("serve", settings, lambda: parts.serve_graphql(settings))
+    if workers > 1:
+        run("serve", settings, lambda: parts.serve_by_workers(settings, workers))
+    else:
+        run("serve", settings, lambda: parts.serve_graphql(settings, shared=shared_port))
 
 
 @app.command(

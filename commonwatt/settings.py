@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         )
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for child processes: secrets stay out of command lines."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+        return {f"{_PREFIX}{name.upper()}": text for name, text in texts.items()}
+
+    @property
     def retention(self) -> Retention:
         """How long streams keep what."""
         return Retention(readings_days=self.readings_days, replicas=self.replicas)

@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -31,11 +31,15 @@ class ChildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running: what it is called, and its command. `last`: ended after the others."""
+    """A process to keep running: what it is called, its command, and what its environment has beside ours.
+
+    `last`: ended after the others.
+    """
 
     name: str
     command: Sequence[str]
     last: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
     keeps: tuple[int, ...] = ()
     """File descriptors that stay open in it."""
 
@@ -67,6 +71,7 @@ class Supervisor:
                 *child.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
+                env={**os.environ, **child.environment},
                 pass_fds=child.keeps,
                 preexec_fn=self._die_with_parent,
             )

@@ -17,7 +17,7 @@ _MAX_HEAD: Final = 16 * 1024
 
 
 @asynccontextmanager
-async def answering(host: str, port: int) -> AsyncIterator[None]:
+async def answering(host: str, port: int, *, shared: bool = False) -> AsyncIterator[None]:
     """Answer 200 to /health and 503 to all else while inside. Raises ListenError.
 
     Port 0, any free one, is left alone: nobody can know it yet.
@@ -25,7 +25,7 @@ async def answering(host: str, port: int) -> AsyncIterator[None]:
     if port == 0:
         yield
         return
-    server = await asyncio.start_server(_answer, sock=listen(host, port), limit=_MAX_HEAD)
+    server = await asyncio.start_server(_answer, sock=listen(host, port, shared=shared), limit=_MAX_HEAD)
     try:
         yield
     finally:

@@ -2,7 +2,9 @@
 
 ResolverError
 ├── NotFoundError      what was asked for does not exist, or the asker may not know that it does
-└── NotReadyError      the answer is not here yet
+├── NotReadyError      the answer is not here yet
+├── CursorExpiredError the cursor stands for what is no longer kept
+└── TooSlowError       more waits for a subscription than is kept for it
 """
 
 
@@ -20,3 +22,19 @@ class NotFoundError(ResolverError):
 
 class NotReadyError(ResolverError):
     """Raised when the registry is not read yet, or NATS did not answer; asking again may help."""
+
+
+class CursorExpiredError(ResolverError):
+    """Raised when alerts after a cursor are gone; `oldest` is the oldest cursor that still works."""
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(f"alerts after this cursor are not kept any more; the oldest cursor that works is {oldest}")
+        self.oldest = oldest
+
+
+class TooSlowError(ResolverError):
+    """Raised when alerts came faster than they were taken; `cursor` is where to resume."""
+
+    def __init__(self, cursor: int) -> None:
+        super().__init__(f"more alerts wait than are kept for one subscription; resume after the cursor {cursor}")
+        self.cursor = cursor

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import strawberry
 
+from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.live import Live
 
@@ -14,6 +15,7 @@ class Context:
 
     directory: Directory
     live: Live
+    alerts: Alerts
 
 
 Info = strawberry.Info[Context, None]

@@ -45,3 +45,13 @@ class AllocationKey(Enum):
     )
     HYBRID = enum_value("HYBRID", description="By fixed keys in one round, the rest in proportion to what is wanted.")
     VIRTUAL = enum_value("VIRTUAL", description="For the community as a whole; nothing is netted per home.")
+
+
+@strawberry.enum(description="What an alert says.")
+class AlertKind(Enum):
+    SURPLUS_STARTED = enum_value("SURPLUS_STARTED", description="The community has surplus, and it lasts.")
+    SURPLUS_ENDED = enum_value("SURPLUS_ENDED", description="The surplus is over.")
+    METER_SILENT = enum_value("METER_SILENT", description="A meter has not been heard for long.")
+    METER_BACK = enum_value("METER_BACK", description="A silent meter is heard again.")
+    IMPORT_PEAK_STARTED = enum_value("IMPORT_PEAK_STARTED", description="The home draws more than its own limit.")
+    IMPORT_PEAK_ENDED = enum_value("IMPORT_PEAK_ENDED", description="The home draws less than its own limit again.")

@@ -4,6 +4,8 @@
 
     NOT_FOUND          there is no such community or home
     UNAVAILABLE        the answer is not here yet: ask again in a moment
+    CURSOR_EXPIRED     alerts after the cursor are gone; `extensions.oldest` is the oldest cursor that works
+    TOO_SLOW           alerts came faster than they were taken; resume after `extensions.cursor`
     DOCUMENT_TOO_DEEP  the document nests deeper than the server follows
     INTERNAL           anything else; `extensions.reference` is in the log too
 
@@ -18,7 +20,8 @@ from graphql import GraphQLError
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from resolvers.errors import NotFoundError, NotReadyError
+from resolvers.errors import CursorExpiredError, NotFoundError, NotReadyError, TooSlowError
+from schema.scalars import show_cursor
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,10 @@ def translate(error: GraphQLError, make_reference: Callable[[], str]) -> GraphQL
         return error
     if isinstance(cause, RecursionError):
         return _replace(error, "the document is nested too deeply", {"code": "DOCUMENT_TOO_DEEP"})
+    if isinstance(cause, CursorExpiredError):
+        return _replace(error, str(cause), {"code": "CURSOR_EXPIRED", "oldest": show_cursor(cause.oldest)})
+    if isinstance(cause, TooSlowError):
+        return _replace(error, str(cause), {"code": "TOO_SLOW", "cursor": show_cursor(cause.cursor)})
     code = _CODES.get(type(cause))
     if code is not None:
         return _replace(error, str(cause), {"code": code})

@@ -5,8 +5,9 @@ differ in white space, comments or the operations beside the chosen one are one 
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from graphql import (
     FragmentDefinitionNode,
@@ -18,7 +19,7 @@ from graphql import (
     print_ast,
     validate,
 )
-from graphql.language import DocumentNode, FieldNode, Node, VariableDefinitionNode, VariableNode
+from graphql.language import DocumentNode, FieldNode, FragmentSpreadNode, Node, VariableDefinitionNode, VariableNode
 from graphql.utilities import separate_operations
 
 CACHED: Final = 1000
@@ -45,6 +46,8 @@ class Operation:
     """The variables that its selection uses, below the arguments of its root fields."""
     paced: bool
     """A root field has the argument `every`."""
+    events: bool
+    """It subscribes to events, of which none may be left out, and not to a state."""
 
     @property
     def is_subscription(self) -> bool:
@@ -96,13 +99,15 @@ class Operations:
             fragments = {
                 node.name.value: node for node in separate.definitions if isinstance(node, FragmentDefinitionNode)
             }
+            roots = list(_root_fields(chosen[0], fragments))
             return Operation(
                 separate,
                 chosen[0],
                 fragments,
                 print_ast(separate),
                 _selected_variables(separate),
-                _is_paced(chosen[0], fragments),
+                any(_has_every(field) for field in roots),
+                any(field.name.value == "alerts" for field in roots),
             )
         except GraphQLError as error:
             return [error]
@@ -139,12 +144,16 @@ def _selected_variables(document: DocumentNode) -> frozenset[str]:
     return frozenset(names)
 
 
-def _is_paced(node: Node, fragments: dict[str, FragmentDefinitionNode]) -> bool:
-    """Say whether any field could be a root field with `every`; below the root there is none of that name."""
-    if isinstance(node, FieldNode):
-        return any(argument.name.value == "every" for argument in node.arguments or ())
-    selections = getattr(node, "selection_set", None)
-    if selections is None:
-        name = getattr(getattr(node, "name", None), "value", "")
-        return name in fragments and _is_paced(fragments[name], fragments)
-    return any(_is_paced(selection, fragments) for selection in selections.selections)
+def _root_fields(node: Any, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[FieldNode]:
+    """Yield the fields that may be root fields, whatever the directives say."""
+    for selection in node.selection_set.selections:
+        if isinstance(selection, FieldNode):
+            yield selection
+        elif isinstance(selection, FragmentSpreadNode):
+            yield from _root_fields(fragments[selection.name.value], fragments)
+        else:
+            yield from _root_fields(selection, fragments)
+
+
+def _has_every(field: FieldNode) -> bool:
+    return any(argument.name.value == "every" for argument in field.arguments or ())

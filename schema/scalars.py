@@ -19,6 +19,7 @@ Decimal = NewType("Decimal", str)
 DateTime = NewType("DateTime", int)
 """ms since 1970 UTC."""
 Duration = NewType("Duration", timedelta)
+Cursor = NewType("Cursor", int)
 
 _UNITS: Final = ((86_400_000, "D"), (3_600_000, "H"), (60_000, "M"))
 
@@ -89,6 +90,18 @@ def show_with_hysteresis(value: float, step: float, before: float | None) -> flo
     return quantise(value, step)
 
 
+def show_cursor(value: int) -> str:
+    """Return a cursor's text: opaque to clients, a stream sequence inside."""
+    return str(value)
+
+
+def parse_cursor(value: Any) -> int:
+    """Return the stream sequence in a cursor; raise ValueError for what is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        return int(value)
+    raise ValueError(f"{str(value)[:40]!r} is no cursor of this API: give one as you got it")
+
+
 _DURATION: Final = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,6}(?:\.\d{1,3})?)S)?)?")
 
 
@@ -137,6 +150,12 @@ def scalar_map() -> dict[object, ScalarDefinition]:
             "milliseconds are given only where they are not zero.",
             specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
             serialize=show_time,
+        ),
+        Cursor: strawberry.scalar(
+            name="Cursor",
+            description="A place in a sequence of events, to go on from: opaque, to be given back as it came.",
+            serialize=show_cursor,
+            parse_value=parse_cursor,
         ),
         Duration: strawberry.scalar(
             name="Duration",

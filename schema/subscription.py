@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.types.nodes import SelectedField, Selection
 
+from schema.alerts import Alert
 from schema.context import Info
 from schema.live import CommunityLive, HomeLive
-from schema.query import CommunityId, HomeId
+from schema.query import After, CommunityId, HomeId
 from schema.scalars import Duration
 
 Every = Annotated[
@@ -42,6 +43,11 @@ def _community(info: Info, id: CommunityId, every: Every = None, max_silence: Ma
     return info.context.live.stream_community(info.context.directory.community(id).id)
 
 
+def _alerts(info: Info, home: HomeId, after: After = None) -> Any:
+    household = info.context.directory.household(home)
+    return info.context.alerts.stream(household.community.id, household.home.id, after)
+
+
 def _shows_community(selections: Iterable[Selection]) -> bool:
     """Say whether a selection on HomeLive shows its community, in fragments too."""
     return any(
@@ -65,4 +71,10 @@ class Subscription:
         description="A community: its state now, then each change. "
         "It waits while there is no reading; an unknown id is an error NOT_FOUND. "
         "A slow client skips states and always gets the latest one.",
+    )
+    alerts: AsyncGenerator[Alert, None] = strawberry.subscription(
+        resolver=_alerts,
+        description="Alerts of a home and of its community: those after the cursor, then each new one, in order and "
+        "none left out; without a cursor new ones only. An error CURSOR_EXPIRED where some after the cursor are not "
+        "kept any more; one TOO_SLOW, with the cursor to resume from, for a client that does not keep up.",
     )

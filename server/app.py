@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -14,9 +14,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from strawberry.types.execution import PreExecutionError
 
 from bus.client import Bus, BusError
 from bus.registry import Registry
+from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.live import Live
 from schema.build import Schema, build_schema, make_reference
@@ -44,7 +46,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     """Return the app. It uses `bus` until its lifespan ends and leaves it open."""
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms)
-    schema, context = build_schema(), Context(directory, live)
+    alerts = Alerts(bus)
+    schema, context = build_schema(), Context(directory, live, alerts)
     operations = Operations(schema.core)
     hub = Hub(Planner(schema.core, context, directory, make_reference), live.follow, text_head)
     metrics = Metrics(bus, directory, live, hub)
@@ -52,6 +55,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         operations=operations,
         hub=hub,
         execute=partial(_execute, schema, context),
+        stream=partial(_stream, schema, context),
         max_operations=options.max_operations,
         init_timeout_s=options.init_timeout_s,
         opened=metrics.websockets.inc,
@@ -65,6 +69,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
             tasks = [
                 group.create_task(_keep_running("registry", partial(directory.follow, bus))),
                 group.create_task(_keep_running("live", live.run)),
+                group.create_task(_keep_running("alerts", alerts.run)),
             ]
             try:
                 yield
@@ -107,6 +112,21 @@ async def _execute(
     if result.errors:
         answer["errors"] = [error.formatted for error in result.errors]
     return msgspec.json.encode(answer)
+
+
+async def _stream(
+    schema: Schema, context: Context, query: str, name: str | None, variables: dict[str, Any] | None
+) -> AsyncIterator[tuple[bytes, bool]]:
+    """Execute a subscription and yield its results as JSON, errors that end it last."""
+    results = await schema.stream(query, variables, context, operation_name=name)
+    async with aclosing(results):
+        async for result in results:
+            errors = [error.formatted for error in getattr(result, "errors", None) or ()]
+            if isinstance(result, PreExecutionError):
+                yield msgspec.json.encode(errors), True
+                return
+            answer: dict[str, Any] = {"data": getattr(result, "data", None)}
+            yield msgspec.json.encode(answer | {"errors": errors} if errors else answer), False
 
 
 async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -70,8 +70,8 @@ class Schedule(Protocol):
     def speak_after(self, group: "Group", delay_ms: int) -> None:
         """Have `group.speak()` called after a delay, unless it has spoken since."""
 
-    def stalled(self, member: Member) -> None:
-        """A member's connection takes nothing."""
+    def stalled(self, session: Session) -> None:
+        """A connection takes nothing."""
 
     def put(self, member: Member, frame: bytes) -> None:
         """Write a frame, together with others of the same connection in the same slot."""
@@ -222,4 +222,4 @@ class Group:
         self._counts.conflated += member.pending
         if not member.pending:
             member.pending = True
-            self._schedule.stalled(member)
+            self._schedule.stalled(member.session)

@@ -146,10 +146,10 @@ class Hub:
 
     # --- connections that take nothing ---
 
-    def stalled(self, member: Member) -> None:
-        """A member's connection takes nothing; if that lasts, the connection is closed."""
+    def stalled(self, session: Session) -> None:
+        """A connection takes nothing; if that lasts, it is closed."""
         loop = asyncio.get_running_loop()
-        self._stalled.setdefault(member.session, loop.time())
+        self._stalled.setdefault(session, loop.time())
         if self._sweep is None:
             self._sweep = loop.call_later(min(_SWEEP_S, self._stall_s), self._close_stalled)
 

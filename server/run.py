@@ -33,13 +33,15 @@ async def serve(
     port: int,
     *,
     on_started: Callable[[str], None] | None = None,
+    shared: bool = False,
 ) -> None:
     """Serve until cancelled, then close WebSockets with 1012 and end within 5 s.
 
+    With `shared` other processes may listen on the same port; the system spreads connections.
     Calls `on_started` with the server's URL once it answers; port 0 is any free one. Raises
     ListenError before anything starts.
     """
-    listener = listen(host, port)
+    listener = listen(host, port, shared=shared)
     try:
         config = uvicorn.Config(
             create_app(bus, options),
@@ -87,13 +89,13 @@ class _Server(uvicorn.Server):
             self._on_started(self._url)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Return a listening socket; raise ListenError when there can be none."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, reuse_port=shared)
     except OSError as error:
         raise ListenError(_advice(error, host, port)) from None
 

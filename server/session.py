@@ -6,7 +6,7 @@ by one and are answered at once; subscriptions become members of groups; queries
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
@@ -54,6 +54,8 @@ class Desk:
     hub: Hub
     execute: Callable[[str, str | None, dict[str, Any] | None], Awaitable[bytes]]
     """Execute a query or mutation; return its result as JSON."""
+    stream: Callable[[str, str | None, dict[str, Any] | None], AsyncIterator[tuple[bytes, bool]]]
+    """Execute a subscription to events; yield results as JSON, or errors that end it (True) as a JSON list."""
     max_operations: int
     init_timeout_s: float
     opened: Callable[[], None]
@@ -64,7 +66,7 @@ class Session:
     """One connection's side of the protocol."""
 
     accepts_binary = False
-    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_stage", "_tasks", "wire")
+    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_resumed", "_stage", "_tasks", "wire")
 
     def __init__(self, wire: Wire, desk: Desk) -> None:
         self.wire = wire
@@ -73,6 +75,7 @@ class Session:
         self._tasks: dict[str, asyncio.Task[None]] | None = None
         self._stage = 0  # 0: before connection_init, 1: acknowledged, 2: over
         self._offset = -1
+        self._resumed: asyncio.Future[None] | None = None
         loop = asyncio.get_running_loop()
         self._init_timer: asyncio.TimerHandle | None = loop.call_later(desk.init_timeout_s, self._init_missing)
         desk.opened()
@@ -110,6 +113,9 @@ class Session:
     def on_drained(self) -> None:
         """The connection takes frames again: those who missed something get the latest."""
         self._desk.hub.flowing(self)
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
         for member in list(self._members.values()):
             if self.wire.paused:
                 return
@@ -171,7 +177,7 @@ class Session:
         query, name, variables = payload["query"], payload.get("operationName"), payload.get("variables")
         try:
             operation = self._desk.operations.open(query, name)
-            if operation.is_subscription:
+            if operation.is_subscription and not operation.events:
                 self._join(id, operation, variables)
                 return
         except OperationError as error:
@@ -179,7 +185,8 @@ class Session:
             return
         if self._tasks is None:
             self._tasks = {}
-        self._tasks[id] = asyncio.ensure_future(self._execute(id, query, name, variables))
+        work = self._stream if operation.is_subscription else self._execute
+        self._tasks[id] = asyncio.ensure_future(work(id, query, name, variables))
 
     def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None) -> None:
         member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
@@ -199,6 +206,31 @@ class Session:
         finally:
             if self._tasks is not None:
                 self._tasks.pop(id, None)
+
+    async def _stream(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
+        """Send events one by one, each when the connection has taken the one before."""
+        shown = _encode(id)
+        try:
+            async for result, over in self._desk.stream(query, name, variables):
+                while self.wire.paused and self._stage == 1:
+                    await self._drained()
+                if self._stage != 1:
+                    return
+                if over:
+                    self.wire.write(text_frame(b'{"id":' + shown + b',"type":"error","payload":' + result + b"}"))
+                    return
+                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}"))
+            self.wire.write(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+        finally:
+            if self._tasks is not None:
+                self._tasks.pop(id, None)
+
+    async def _drained(self) -> None:
+        """Wait until the connection takes frames again."""
+        if self._resumed is None:
+            self._resumed = asyncio.get_running_loop().create_future()
+        self._desk.hub.stalled(self)
+        await asyncio.shield(self._resumed)
 
     def _complete(self, id: object) -> None:
         if not isinstance(id, str) or not id:
