@@ -18,7 +18,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
-from os import write as write_fd
+from socket import SocketType
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 from urllib.parse import unquote
 
@@ -138,11 +138,11 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         "_code",
         "_decoder",
         "_direct",
-        "_fd",
         "_ping",
         "_pong",
         "_service",
         "_session",
+        "_socket",
         "_state",
         "_timer",
         "_transport",
@@ -158,6 +158,7 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        self._socket: SocketType | None = None  # on the transport's descriptor, while it takes plain bytes
         self.paused = False
         self._service = _service_of(config, server_state, app_state, _loop or asyncio.get_running_loop())
         self._transport: asyncio.Transport | None = None
@@ -166,7 +167,6 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         self._decoder: Decoder | None = None  # while open
         self._state = _CONNECTING
         self._code = ABNORMAL  # what the session is told in the end
-        self._fd = -1  # of a plain socket that is open for writing, or -1
         self._direct = False  # whether the transport held no bytes when last asked, and got none since
         self._ping: bytes | None = None  # payload awaited back, or _ANSWERED; None: none was sent
         self._pong: bytes | None = None  # the last answer that waits for the peer to read on
@@ -266,7 +266,7 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         """Send whole frames of the server, in order of the calls; drop them after the end."""
         if self._direct:
             try:
-                sent = write_fd(self._fd, frame)
+                sent = self._socket.send(frame)  # type: ignore[union-attr]  # a check would cost, here
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -323,11 +323,17 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        self._direct = self._fd >= 0 and not transport.get_write_buffer_size()
+        self._direct = self._socket is not None and not transport.get_write_buffer_size()
 
     def _stop_writing(self) -> None:
         self._direct = False
-        self._fd = -1
+        if self._socket is not None:
+            self._socket.detach()  # the descriptor is the transport's to close
+            self._socket = None
+
+    def __del__(self) -> None:
+        if self._socket is not None:  # a loop was closed over an open connection
+            self._socket.detach()
 
     # Handshake
 
@@ -404,9 +410,11 @@ class DirectWebSocketProtocol(asyncio.Protocol):
         self._state = _OPEN
         self._decoder = Decoder(service.config.ws_max_size)
         sock = transport.get_extra_info("socket")
-        if sock is not None and not is_ssl(transport):
-            self._fd = sock.fileno()
-            self._direct = self._fd >= 0 and not transport.get_write_buffer_size()
+        if sock is not None and sock.fileno() >= 0 and not is_ssl(transport):
+            # send(2) on a bare socket took 0.2 µs less than write(2), 0.5 µs less than the transport.
+            self._socket = SocketType(sock.family, sock.type, sock.proto, sock.fileno())
+            self._socket.setblocking(False)
+            self._direct = not transport.get_write_buffer_size()
         if service.rounds is not None:
             service.rounds.join(self)
         if early:

@@ -823,6 +823,16 @@ def test_frames_sent_before_the_answer_are_kept(loop: str, recorder: Recorder) -
         assert recorder.next() == ("message", b"early")
 
 
+def test_a_connection_forgotten_by_a_closed_loop_leaves_its_descriptor_alone() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        protocol = DirectWebSocketProtocol.__new__(DirectWebSocketProtocol)
+        protocol._socket = socket.SocketType(ours.family, ours.type, ours.proto, ours.fileno())
+        del protocol
+        theirs.send(b"x")
+        assert ours.recv(1) == b"x"
+
+
 # --- TLS
 
 
