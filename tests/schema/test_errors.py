@@ -4,6 +4,7 @@ import pytest
 import strawberry
 import structlog
 
+from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.live import Live
 from schema.build import build_schema
@@ -30,7 +31,7 @@ def schema() -> strawberry.Schema:
 
 @pytest.fixture
 def context() -> Context:
-    return Context(cast(Directory, BrokenDirectory()), cast(Live, None))
+    return Context(cast(Directory, BrokenDirectory()), cast(Live, None), cast(Alerts, None))
 
 
 async def test_what_is_unexpected_is_masked_and_logged_with_a_reference(
