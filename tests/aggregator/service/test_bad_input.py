@@ -89,13 +89,12 @@ async def test_what_is_no_reading_is_refused_whole_and_once_and_the_next_good_on
         count = sum(1 for one, _, _ in BAD if one == reason)
         assert aggregator.metric(f'commonwatt_rejected_total{{reason="{reason}"}}') == count, reason
 
-    for power_w in (200, 300):  # restarts, from the checkpoint of the start
-        aggregator.kill()
-        aggregator = start(nats_url)
-        at = NOW + timedelta(seconds=power_w / 100)
-        await bus.publish(Message("readings.demo.h2-grid", reading(at, 1000, power_import_w=power_w - 100)))
-        await shown(bus, power_w)
-        assert len(await rejected(bus)) == len(BAD)
+    aggregator.kill()  # and goes on from the checkpoint of its start
+    start(nats_url)
+    at = NOW + timedelta(seconds=2)
+    await bus.publish(Message("readings.demo.h2-grid", reading(at, 1000, power_import_w=100)))
+    await shown(bus, 200)
+    assert len(await rejected(bus)) == len(BAD)
 
 
 @pytest.mark.slow
@@ -127,12 +126,11 @@ async def test_a_payload_of_nearly_a_mebibyte_is_refused_cut_with_the_place_wher
         assert len(one.payload) == 64 * 1024
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"[", b'{"registry": 1e400}', b'{"registry": 99999999}', b'{"registry": "x"}', b"[" * 100_000]
-)
-async def test_a_tick_that_says_nonsense_changes_nothing(bus: Bus, nats_url: str, start: Start, payload: bytes) -> None:
+async def test_a_tick_that_says_nonsense_changes_nothing(bus: Bus, nats_url: str, start: Start) -> None:
     await register(bus, village(clock="wall"))
-    await publish(bus, [("readings.tick", payload), ("readings.demo.h1-grid", GOOD)])
+    numbers = [b'{"registry": %s}' % number for number in (b"1e400", b"99999999", b'"x"', b"null", b"-1")]
+    nonsense = [b"", b"[", b"[" * 100_000, b"\xff", *numbers]
+    await publish(bus, [*(("readings.tick", one) for one in nonsense), ("readings.demo.h1-grid", GOOD)])
     start(nats_url)
     await shown(bus, 100)
 

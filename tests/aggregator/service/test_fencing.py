@@ -198,7 +198,9 @@ async def test_of_two_aggregators_one_ends_with_code_3_and_says_why(bus: Bus, na
     assert len({one.start for one in found}) == len(found) > 10
 
 
-@pytest.mark.parametrize("newer", [False, True], ids=["unreadable", "newer"])
+@pytest.mark.parametrize(
+    "newer", [pytest.param(False, id="unreadable", marks=pytest.mark.slow), pytest.param(True, id="newer")]
+)
 async def test_a_checkpoint_of_no_use_stops_the_start_with_code_2_and_rebuild_is_the_way_out(
     bus: Bus, nats_url: str, start: Start, newer: bool
 ) -> None:

@@ -110,10 +110,3 @@ async def test_a_named_community_is_settled_alone_with_all_that_is_refused_of_it
     assert await intervals(bus, "c3") == []
     assert await frame(bus, "c3") is None
     assert one.metric("commonwatt_communities") == 2
-
-
-async def test_a_part_that_is_none_is_refused(bus: Bus, nats_url: str, start: Start) -> None:
-    for part in ("3/2",):
-        stopped = start(nats_url, "--part", part)
-        assert await stopped.end() == 2
-        assert "K/N" in stopped.log
