@@ -22,7 +22,7 @@ STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {STAY
 
 def child(name: str, file: Path, code: str = STAY, *, last: bool = False, keeps: tuple[int, ...] = ()) -> Child:
     """Return a child that adds its number to a file when it has started."""
-    return Child(name, [sys.executable, "-c", code, str(file)], last, keeps)
+    return Child(name, [sys.executable, "-c", code, str(file)], last=last, keeps=keeps)
 
 
 def pids(file: Path) -> list[int]:

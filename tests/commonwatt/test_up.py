@@ -16,7 +16,7 @@ import pytest
 
 from bus.client import Bus, NatsSettings
 from bus.stored import Stored
-from tests.commonwatt.tree import SURPLUS, Tree, environment, last_word, refused
+from tests.commonwatt.tree import CHILDREN, SURPLUS, Tree, environment, last_word, refused
 from tests.server.served import ask, next_of, subscribed
 from watch.client import Following, Watch
 from watch.news import Link, Result, Standing
@@ -24,7 +24,6 @@ from watch.news import Link, Result, Standing
 pytestmark = pytest.mark.slow
 
 Grow = Callable[..., Tree]
-CHILDREN = ["nats-server", "aggregate", "serve", "simulate"]
 
 
 async def first_reading(tree: Tree) -> Stored:

@@ -15,6 +15,7 @@ from tests.resolvers.frames import eventually
 from tests.server.served import ask
 
 HEADER = re.compile(r"^(GraphiQL|NATS)\s+(\S+)", re.MULTILINE)
+CHILDREN = ("nats-server", "aggregate", "serve", "simulate")
 SURPLUS = 'subscription { community(id: "demo") { surplusPower measuredAt } }'
 
 
@@ -118,11 +119,13 @@ class Tree:
         for parent, process in _table():
             if parent != self._popen.pid:
                 continue
-            words = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode().split("\0")
-            if "commonwatt" in words:
-                found[words[words.index("commonwatt") + 1]] = process
-            elif words[0].endswith("nats-server"):
-                found["nats-server"] = process
+            try:
+                words = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            name = words[words.index("commonwatt") + 1] if "commonwatt" in words else Path(words[0]).name
+            if name in CHILDREN:  # and not what has yet to become one
+                found[name] = process
         self._known |= set(found.values())
         return found
 
