@@ -1,6 +1,7 @@
 """Killed at any moment: the outputs are those of a run that nobody disturbed, each once."""
 
 import asyncio
+from datetime import date
 from random import Random
 from typing import Any, Final
 
@@ -8,13 +9,15 @@ import msgspec
 import pytest
 
 from aggregator.checkpoint import Checkpoints
-from bus.client import Bus, NatsSettings, UnavailableError, connection_of
-from bus.streams import Retention, configurations, ensure_streams
+from aggregator.fetching import StreamSource
+from bus.client import Bus, Message, NatsSettings, UnavailableError, connection_of
+from bus.community import Version
+from bus.streams import REGISTRY, Retention, configurations, ensure_streams
 from tests.aggregator.service import failing
 from tests.aggregator.service.conftest import Start
 from tests.aggregator.service.process import eventually
 from tests.aggregator.service.turbulent import store
-from tests.aggregator.service.village import alerts, intervals, rejected
+from tests.aggregator.service.village import alerts, intervals, publish, reading, rejected, village
 from tests.conftest import NatsServer
 
 FAILING: Final = "tests.aggregator.service.failing"
@@ -154,3 +157,37 @@ async def test_two_aggregators_that_fence_each_other_out_again_and_again_change_
     await eventually(both_run_until_all_is_folded, "both to fold all", 60)
     assert fenced
     assert differences(await outputs(bus), expected) == []
+
+
+@pytest.mark.slow
+async def test_readings_fetched_for_a_correction_are_complete_though_nats_is_killed_meanwhile(
+    own_nats: NatsServer,
+) -> None:
+    bus = await Bus.connect(NatsSettings(url=own_nats.url), name="test", patience_s=10)
+    await publish(bus, [(f"readings.demo.m{n % 3}", reading(n, n)) for n in range(9000)])
+    until = 8500
+    found = []
+    async for one in StreamSource(bus).readings("demo", ["m0", "m1"], 10, until):
+        found.append(one.sequence)
+        if len(found) in (1, 2500):
+            own_nats.kill()
+            own_nats.start()
+    assert found == sorted(set(found))
+    assert {one for one in range(11, until + 1) if (one - 1) % 3 != 2} <= set(found)
+    assert found[-1] == until
+    await bus.close()
+
+
+@pytest.mark.slow
+async def test_a_version_that_was_stored_but_not_announced_is_announced_by_the_next_tick(
+    bus: Bus, nats_url: str, start: Start
+) -> None:
+    aggregator = start(nats_url)
+    await aggregator.ready()
+    version = Version(valid_from=date(1970, 1, 1), community=village())
+    await bus.publish(Message(f"$KV.{REGISTRY}.demo", version.model_dump_json().encode()))
+
+    async def taken_up() -> bool:
+        return aggregator.metric("commonwatt_communities") == 1
+
+    await eventually(taken_up, "the community")
