@@ -117,7 +117,7 @@ _stops = st.lists(st.integers(1, 800), min_size=1, max_size=12)
 
 
 @given(_dice, _stops, st.integers(1, 300))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_a_fold_taken_up_from_its_encoded_state_goes_on_as_if_nothing_had_been(
     dice: Random, stops: list[int], batch: int
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_fold_taken_up_from_its_encoded_state_goes_on_as_if_nothing_had_been(
 
 
 @given(_dice, _stops, st.integers(1, 400))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 def test_what_is_folded_again_from_an_older_checkpoint_gives_the_same_outputs_again(
     dice: Random, stops: list[int], back: int
 ) -> None:

@@ -72,7 +72,7 @@ def _json(message: Said) -> dict[str, Any]:
 
 
 @given(DICE, st.integers(1, 40))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_split_order_duplication_and_delay_within_grace_give_the_same_rows_at_revision_0(
     dice: Random, batch: int
 ) -> None:
@@ -99,7 +99,7 @@ def test_split_order_duplication_and_delay_within_grace_give_the_same_rows_at_re
 
 
 @given(DICE, st.integers(SECOND, 40 * MINUTE))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_intervals_add_up_to_the_registers_difference_whatever_the_cadence(dice: Random, cadence: int) -> None:
     one = community("a", patience=timedelta(hours=2))
     begin = NOON + dice.randrange(QUARTER)
@@ -382,7 +382,7 @@ def test_a_reading_behind_the_last_border_that_comes_late_keeps_both_sides_equal
 
 
 @given(DICE, st.integers(1, 50))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 def test_however_late_readings_come_the_last_revisions_say_what_the_tidy_stream_says(dice: Random, batch: int) -> None:
     one = community("a", home("b", "GRID", "PV"))
     until = NOON + 5 * HOUR
