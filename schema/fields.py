@@ -49,16 +49,16 @@ def shows_energy(source: str, description: str) -> Any:
     read = attrgetter(source)
 
     def resolve(root: Any, step: EnergyStep = None) -> Any:
-        return _stepped(read(root), step)
+        return _stepped(read(root), step, whole=True)
 
     return strawberry.field(resolver=resolve, description=description, metadata={SOURCE: source})
 
 
-def _stepped(value: Any, step: float | None) -> Any:
+def _stepped(value: Any, step: float | None, *, whole: bool = False) -> Any:
     if step is None:
         return value
     try:
-        step = check_step(step)
+        step = check_step(step, whole=whole)
     except ValueError as error:
         raise GraphQLError(str(error)) from None
     return None if value is None else quantise(value, step)

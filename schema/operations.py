@@ -23,6 +23,10 @@ from graphql.language import DocumentNode, FieldNode, FragmentSpreadNode, Node, 
 from graphql.utilities import separate_operations
 
 CACHED: Final = 1000
+CACHED_CHARACTERS: Final = 1_000_000
+"""Of all documents kept: a parsed document takes some hundred times the room of its text."""
+MAX_TOKENS: Final = 2000
+"""Of a document: one that selects every field of the schema has less than 500."""
 _MAX_ERRORS: Final = 20
 
 
@@ -64,6 +68,7 @@ class Operations:
         self._schema = schema
         self._cached = cached
         self._known: OrderedDict[tuple[str, str | None], Operation | list[GraphQLError]] = OrderedDict()
+        self._characters = 0
 
     def open(self, document: str, name: str | None) -> Operation:
         """Return the operation `name` of a document, its only one if None; raise OperationError."""
@@ -72,8 +77,10 @@ class Operations:
         if known is None:
             known = self._read(document, name or None)
             self._known[key] = known
-            if len(self._known) > self._cached:
-                self._known.popitem(last=False)
+            self._characters += len(document)
+            while len(self._known) > self._cached or self._characters > CACHED_CHARACTERS:
+                (forgotten, _), _ = self._known.popitem(last=False)
+                self._characters -= len(forgotten)
         else:
             self._known.move_to_end(key)
         if isinstance(known, list):
@@ -83,7 +90,7 @@ class Operations:
     def _read(self, text: str, name: str | None) -> Operation | list[GraphQLError]:
         self.parsed += 1
         try:
-            document = parse(text)
+            document = parse(text, max_tokens=MAX_TOKENS)
             errors = validate(self._schema, document, max_errors=_MAX_ERRORS)
             if errors:
                 return errors
@@ -99,7 +106,7 @@ class Operations:
             fragments = {
                 node.name.value: node for node in separate.definitions if isinstance(node, FragmentDefinitionNode)
             }
-            roots = list(_root_fields(chosen[0], fragments))
+            roots = list(_root_fields(chosen[0], fragments, set()))
             return Operation(
                 separate,
                 chosen[0],
@@ -144,15 +151,16 @@ def _selected_variables(document: DocumentNode) -> frozenset[str]:
     return frozenset(names)
 
 
-def _root_fields(node: Any, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[FieldNode]:
-    """Yield the fields that may be root fields, whatever the directives say."""
+def _root_fields(node: Any, fragments: dict[str, FragmentDefinitionNode], seen: set[str]) -> Iterator[FieldNode]:
+    """Yield the fields that may be root fields, whatever the directives say; look at each fragment once."""
     for selection in node.selection_set.selections:
         if isinstance(selection, FieldNode):
             yield selection
-        elif isinstance(selection, FragmentSpreadNode):
-            yield from _root_fields(fragments[selection.name.value], fragments)
-        else:
-            yield from _root_fields(selection, fragments)
+        elif not isinstance(selection, FragmentSpreadNode):
+            yield from _root_fields(selection, fragments, seen)
+        elif selection.name.value not in seen:
+            seen.add(selection.name.value)
+            yield from _root_fields(fragments[selection.name.value], fragments, seen)
 
 
 def _has_every(field: FieldNode) -> bool:

@@ -65,24 +65,28 @@ class Planner:
 
     def key(self, operation: Operation, variables: dict[str, Any] | None) -> Key:
         """Return what makes a subscription the same as another: document, canonical variables, scope."""
-        return operation.normal, _canonical(_given(operation, variables)), ()
+        return _key(operation, _given(operation, variables))
 
     def plan(self, operation: Operation, variables: dict[str, Any] | None) -> Plan:
         """Return the plan of a subscription; raise OperationError for what must not start."""
         given = _given(operation, variables)
+        key = _key(operation, given)
         coerced = get_variable_values(self._schema, operation.node.variable_definitions or (), given)
         if isinstance(coerced, list):
             raise OperationError(coerced)
         try:
-            return self._plan(operation, given, coerced)
+            return self._plan(operation, key, given, coerced)
         except GraphQLError as error:
             raise OperationError([error]) from None
+        except RecursionError:
+            deep = {"code": "DOCUMENT_TOO_DEEP"}
+            raise OperationError([GraphQLError("the document is nested too deeply", extensions=deep)]) from None
         except ResolverError as error:
             path = [self._root(operation, coerced)[0]]
             wrapped = GraphQLError(str(error), path=path, original_error=error)
             raise OperationError([translate(wrapped, self._reference)]) from None
 
-    def _plan(self, operation: Operation, given: dict[str, Any], coerced: VariableValues) -> Plan:
+    def _plan(self, operation: Operation, key: Key, given: dict[str, Any], coerced: VariableValues) -> Plan:
         _, name, arguments, shown = self._root(operation, coerced)
         every = _within("every", arguments.get("every"), MIN_EVERY, MAX_EVERY)
         silence = _within("maxSilence", arguments.get("maxSilence"), MIN_SILENCE, MAX_SILENCE)
@@ -93,7 +97,7 @@ class Planner:
             community, home = self._directory.community(arguments["id"]).id, None
         projection = self._projection(operation, given, coerced)
         return Plan(
-            key=(operation.normal, _canonical(given), ()),
+            key=key,
             community=community,
             home=home,
             with_community=home is not None and (projection is None or "community" in shown),
@@ -128,9 +132,10 @@ class Planner:
             raise GraphQLError("a subscription needs exactly one root field", operation.node)
         ((key, fields),) = collected.items()
         node = fields[0].node
-        field = root.fields[node.name.value]
-        arguments = get_argument_values(field, node, coerced, fields[0].fragment_variable_values)
-        return key, node.name.value, arguments, set(_names(operation, node.selection_set))
+        arguments = get_argument_values(root.fields[node.name.value], node, coerced, fields[0].fragment_variable_values)
+        seen: set[str] = set()
+        shown = {name for field in fields for name in _names(operation, field.node.selection_set, seen)}
+        return key, node.name.value, arguments, shown
 
     def _execute(self, operation: Operation, variables: dict[str, Any], root: Any) -> bytes:
         try:
@@ -149,18 +154,27 @@ def _given(operation: Operation, variables: dict[str, Any] | None) -> dict[str, 
     return {name: variables[name] for node in declared if variables and (name := node.variable.name.value) in variables}
 
 
+def _key(operation: Operation, given: dict[str, Any]) -> Key:
+    try:
+        return operation.normal, _canonical(given), ()
+    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
+        raise OperationError([GraphQLError("a variable is nested too deeply or too large")]) from None
+
+
 def _canonical(variables: dict[str, Any]) -> str:
     return json.dumps(variables, sort_keys=True)
 
 
-def _names(operation: Operation, selections: Any) -> Iterable[str]:
+def _names(operation: Operation, selections: Any, seen: set[str]) -> Iterable[str]:
+    """Yield the names of the fields selected, looking at each fragment once."""
     for selection in selections.selections if selections else ():
         if selection.kind == "field":
             yield selection.name.value
-        elif selection.kind == "fragment_spread":
-            yield from _names(operation, operation.fragments[selection.name.value].selection_set)
-        else:
-            yield from _names(operation, selection.selection_set)
+        elif selection.kind != "fragment_spread":
+            yield from _names(operation, selection.selection_set, seen)
+        elif selection.name.value not in seen:
+            seen.add(selection.name.value)
+            yield from _names(operation, operation.fragments[selection.name.value].selection_set, seen)
 
 
 def _within(name: str, value: timedelta | None, least: timedelta, most: timedelta) -> timedelta:

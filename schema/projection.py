@@ -27,15 +27,16 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     OperationDefinitionNode,
+    get_named_type,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
 
 from schema.fields import COUNTS, SOURCE
-from schema.scalars import check_step, quantise, show_with_hysteresis
+from schema.scalars import EXACT, check_step, quantise, show_with_hysteresis
 
-Memory = tuple[float | None, ...]
-"""The values shown before, one per field with a `step`."""
+Memory = tuple[Any, ...]
+"""The values shown before, one per field with a `step`, a memory per nullable object with such fields."""
 
 _DEFINITION: Final = "strawberry-definition"
 _encode: Final = msgspec.json.encode
@@ -53,6 +54,8 @@ class _Leaf(NamedTuple):
     counts: bool
     step: float | None
     nullable: bool
+    below: "Projection | None" = None
+    """An object that may be null and whose fields have a `step`."""
 
 
 class Projection:
@@ -63,23 +66,34 @@ class Projection:
         self._template = template
         self._plain = [(leaf.read, leaf.write) for leaf in leaves]
         self._visible = [index for index, leaf in enumerate(leaves) if leaf.counts]
-        self._stepped = any(leaf.step is not None for leaf in leaves)
-        self.memory: Memory = tuple(None for leaf in leaves if leaf.step is not None)
-        """The memory to begin with."""
+        self.memory: Memory = tuple(
+            None if leaf.below is None else leaf.below.memory
+            for leaf in leaves
+            if leaf.step is not None or leaf.below is not None
+        )
+        """The memory to begin with; empty if no field has a `step`."""
 
     def parts(self, root: Any, memory: Memory) -> tuple[tuple[bytes, ...], Memory]:
         """Return the selected values of `root` as JSON, and the memory if they are shown.
 
         Raises whatever a value that cannot be shown raises.
         """
-        if not self._stepped:
+        if not self.memory:
             return tuple([write(read(root)) for read, write in self._plain]), memory
         parts: list[bytes] = []
-        shown: list[float | None] = []
+        shown: list[Any] = []
         before = iter(memory)
-        for read, write, _, step, nullable in self._leaves:
+        for read, write, _, step, nullable, below in self._leaves:
             value = read(root)
-            if step is not None:
+            if below is not None:
+                if value is not None:
+                    inner, after = below.parts(value, next(before))
+                    shown.append(after)
+                    parts.append(below.render(inner))
+                    continue
+                next(before)
+                shown.append(below.memory)
+            elif step is not None:
                 if value is None and nullable:
                     next(before)
                     shown.append(None)
@@ -162,9 +176,14 @@ class _Compiler:
         if isinstance(inner, GraphQLObjectType) and (isinstance(of, GraphQLNonNull) or root):
             self._object(inner, fields, path)
             return
-        step = self._step(field, fields)
-        self.leaves.append(_Leaf(read, self._writer(of, fields), counts, step, not isinstance(of, GraphQLNonNull)))
         self.template.append(b"%b")
+        nullable = not isinstance(of, GraphQLNonNull)
+        if isinstance(inner, GraphQLObjectType):
+            below = self._below(inner, fields)
+            stepped = below if below.memory else None
+            self.leaves.append(_Leaf(read, _object_writer(below), counts, None, nullable, stepped))
+        else:
+            self.leaves.append(_Leaf(read, self._writer(of, fields), counts, self._step(field, fields), nullable))
 
     def _object(self, of: GraphQLObjectType, fields: list[FieldDetails], path: tuple[str, ...]) -> None:
         self.text(b"{")
@@ -201,8 +220,9 @@ class _Compiler:
         step = given.get("step")
         if step is None:
             return None
+        whole = get_named_type(field.args["step"].type).name == "WattHours"
         try:
-            return check_step(step)
+            return check_step(step, whole=whole)
         except ValueError as error:
             raise GraphQLError(str(error), node) from None
 
@@ -212,28 +232,20 @@ class _Compiler:
         if isinstance(of, GraphQLList):
             return _list_writer(self._writer(of.of_type, fields))
         if isinstance(of, GraphQLObjectType):
-            return self._object_writer(of, fields)
+            # In a list a step has no memory: it rounds, as queries do.
+            return _object_writer(self._below(of, fields, rounding=True))
         if isinstance(of, GraphQLEnumType):
             return _enum_writer(of)
         if isinstance(of, GraphQLScalarType):
             return _scalar_writer(of)
         raise NotCompilableError(f"type {of}")
 
-    def _object_writer(self, of: GraphQLObjectType, fields: list[FieldDetails]) -> Callable[[Any], bytes]:
+    def _below(self, of: GraphQLObjectType, fields: list[FieldDetails], *, rounding: bool = False) -> Projection:
+        """Compile an object that is no part of the template, since it may be null or one of many."""
         inner = _Compiler(self._schema, self._operation, self._fragments, self._variables)
         inner._object(of, fields, ())
-        if any(leaf.step is not None for leaf in inner.leaves):
-            # Below an object that may be null a step has no memory: it rounds, as queries do.
-            inner.leaves = [_rounding(leaf) for leaf in inner.leaves]
-        projection = Projection(inner.leaves, b"".join(inner.template))
-
-        def write(value: Any) -> bytes:
-            if value is None:
-                return b"null"
-            parts, _ = projection.parts(value, ())
-            return projection.render(parts)
-
-        return write
+        leaves = [_rounding(leaf) for leaf in inner.leaves] if rounding else inner.leaves
+        return Projection(leaves, b"".join(inner.template))
 
 
 def _source(field: GraphQLField) -> tuple[Any, bool]:
@@ -251,10 +263,22 @@ def _after(path: tuple[str, ...], source: Callable[[Any], Any]) -> Callable[[Any
     return lambda root: source(reach(root))
 
 
+def _object_writer(projection: Projection) -> Callable[[Any], bytes]:
+    memory = projection.memory
+
+    def write(value: Any) -> bytes:
+        if value is None:
+            return b"null"
+        parts, _ = projection.parts(value, memory)
+        return projection.render(parts)
+
+    return write
+
+
 def _rounding(leaf: _Leaf) -> _Leaf:
     step = leaf.step
     if step is None:
-        return leaf
+        return leaf._replace(below=None)  # its writer shows it as at first, which is rounded
     write = leaf.write
     return leaf._replace(step=None, write=lambda value: write(None if value is None else quantise(value, step)))
 
@@ -297,6 +321,6 @@ def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
         if value is None:
             return b"null"
         whole = int(value)
-        return b"%d" % whole if whole == value else _encode(serialize(value))
+        return b"%d" % whole if whole == value and -EXACT < whole < EXACT else _encode(serialize(value))
 
     return written_number if of.name in ("Watts", "WattHours", "Ratio") else written

@@ -21,6 +21,10 @@ DateTime = NewType("DateTime", int)
 Duration = NewType("Duration", timedelta)
 Cursor = NewType("Cursor", int)
 
+_MOST: Final = 2**63
+EXACT: Final = 2**53
+"""From here on a float is no longer exact to 1, and is written as a float: JSON has no end, our encoder has."""
+
 _UNITS: Final = ((86_400_000, "D"), (3_600_000, "H"), (60_000, "M"))
 
 
@@ -33,6 +37,8 @@ def show_watt_hours(value: Any) -> int:
     """Return an energy in whole Wh."""
     if value != int(value):
         raise ValueError(f"{value!r} is no whole number of Wh")
+    if not -_MOST <= value < _MOST:
+        raise ValueError("an energy has at most 63 bits of Wh")
     return int(value)
 
 
@@ -70,16 +76,27 @@ def show_duration(value: timedelta) -> str:
 MAX_STEP: Final = 1_000_000
 
 
-def check_step(step: float) -> float:
-    """Return a display quantum that can be used; raise ValueError with the range otherwise."""
+def check_step(step: Any, *, whole: bool = False) -> float:
+    """Return a display quantum that can be used; raise ValueError with the range otherwise.
+
+    `whole`: of a figure that has no fraction, such as an energy in whole Wh.
+    """
     if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= MAX_STEP:
-        raise ValueError(f"step is {step!r}; it must be over 0 and at most {MAX_STEP}")
+        raise ValueError(f"step is {_shortened(step)}; it must be over 0 and at most {MAX_STEP}")
+    if whole and step != int(step):
+        raise ValueError(f"step is {step!r}; it must be a whole number over 0 and at most {MAX_STEP}")
     return step
 
 
 def quantise(value: float, step: float) -> float:
-    """Return the multiple of `step` nearest to `value`, halves away from zero."""
-    steps = floor(abs(value) / step + 0.5)
+    """Return the multiple of `step` nearest to `value`, halves away from zero.
+
+    A step below the precision of `value` leaves it as it is.
+    """
+    quotient = abs(value) / step
+    if quotient >= EXACT:
+        return value
+    steps = floor(quotient + 0.5)
     return copysign(steps * step, value) if steps else 0
 
 
@@ -118,7 +135,17 @@ def _rounded(value: Any, digits: int) -> int | float:
     if not isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     rounded = round(value, digits)
+    if not -EXACT < rounded < EXACT:
+        return float(rounded)
     return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _shortened(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in a list in a list
+        text = f"of type {type(value).__name__}"
+    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def scalar_map() -> dict[object, ScalarDefinition]:
