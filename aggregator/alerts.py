@@ -69,6 +69,10 @@ class Alerts:
             track.silent = True
             self._send("METER_SILENT", f"silent:{meter}", home, heard, meter=meter)
 
+    def is_recent(self, at: int) -> bool:
+        """Say whether a reading is young enough to end a silence: old ones that come late do not."""
+        return self._state.now - at <= self._silent_ms
+
     def heard(self, home: str, meter: str, track: Track, at: int) -> None:
         """A silent meter is heard again."""
         track.silent = False

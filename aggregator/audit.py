@@ -16,6 +16,7 @@ from aggregator.fold import Fold
 from aggregator.rows import parse_rfc3339
 from aggregator.state import State
 from bus.client import Bus
+from bus.errors import ConfigurationError
 from bus.identifiers import TICK_SUBJECT
 from bus.messages import Interval, decode_interval, encode
 from bus.reading import RefusalError, parse
@@ -45,7 +46,7 @@ class AuditReport:
     differences: list[Difference] = field(default_factory=list)
 
 
-class AuditError(Exception):
+class AuditError(ConfigurationError):
     """Raised when there is nothing to audit; the text says why."""
 
 

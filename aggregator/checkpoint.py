@@ -12,12 +12,13 @@ import msgspec
 from aggregator.outbox import FencedError
 from aggregator.state import VERSION, State
 from bus.client import Bus, ConflictError, Message
+from bus.errors import ConfigurationError
 from bus.streams import CHECKPOINTS
 
 _STREAM: Final = f"KV_{CHECKPOINTS}"
 
 
-class CheckpointError(Exception):
+class CheckpointError(ConfigurationError):
     """Raised when a checkpoint cannot be used; the text says the way out."""
 
 

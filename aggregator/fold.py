@@ -190,7 +190,7 @@ class Fold:
             track.epochs[point.epoch].exit = (point.import_wh, point.export_wh)
             if last is None:
                 track.first_at = at
-        if track.silent:
+        if track.silent and self.alerts.is_recent(at):
             self.alerts.heard(home, meter, track, at)
         self._set_power(home, track, last, point, reading)
         if last is None or at >= track.safe_mark or last.at < settlement.waits_since:

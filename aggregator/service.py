@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 _BEAT_TIMEOUT_S: Final = 2.0
 _BEHIND: Final = 2_000
+_BACKLOG_S: Final = 2.0
 _CHECKPOINT_S: Final = 5.0
 _OUTPUTS: Final = 200
 
@@ -89,6 +90,7 @@ class Aggregator:
         self._ticked = 0.0
         self._checkpointed = 0.0
         self._folded = 0
+        self._started = 0.0
         self._source = StreamSource(bus)
 
     async def run(self) -> None:
@@ -172,7 +174,7 @@ class Aggregator:
     # --- work ---
 
     async def _fold_for_ever(self, reader: Reader) -> None:
-        self._checkpointed = time.monotonic()
+        self._checkpointed = self._started = time.monotonic()
         while True:
             batch = await reader.next_batch(self._wait_s())
             for stored in batch:
@@ -183,8 +185,10 @@ class Aggregator:
                 self._metrics.batch.observe(len(batch))
                 self._metrics.behind.set(reader.pending)
                 await self._flush(self._desks.values())
-            behind = reader.pending > _BEHIND
-            await self._send_frames(behind=behind)
+            # What was stored meanwhile comes before the first frame: nobody is to see the past as now.
+            if reader.pending == 0 or time.monotonic() - self._started > _BACKLOG_S:
+                self._started = 0.0
+                await self._send_frames(behind=reader.pending > _BEHIND)
             if time.monotonic() - self._checkpointed > _CHECKPOINT_S:
                 await self._save_all(reader.position)
 
@@ -299,6 +303,8 @@ class Aggregator:
 
     def _wait_s(self) -> float:
         """Return how long to wait for messages: until the next frame is due, at most a second."""
+        if self._started:
+            return _BACKLOG_S / 10
         now = time.monotonic()
         dues = [desk.framer.due - now for desk in self._desks.values() if desk.fold.changed]
         return min(1.0, max(0.0, min(dues, default=1.0)))

@@ -11,8 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus.errors import ConfigurationError
 
-class BrokerError(Exception):
+
+class BrokerError(ConfigurationError):
     """Raised when nats-server cannot be started; the text says what to do."""
 
 

@@ -8,10 +8,10 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import structlog
 from nats.aio.client import Client
@@ -28,6 +28,8 @@ from bus.stored import Stored, from_direct_get
 from bus.streams import Retention, ensure_streams
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 MAX_BATCH: Final = 500
 """Messages per atomic batch; the server's own limit is 1,000."""
@@ -169,6 +171,11 @@ class Bus:
                 self._client._pending_data_size = 0
             with suppress(OSError):
                 await self._client.close()
+        # nats-py cancels its reconnecting but once, and a wait of its own may swallow that.
+        task = self._client._reconnection_task
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.05)
 
     # --- publishing ---
 
@@ -276,7 +283,7 @@ class Bus:
     async def stream_bounds(self, stream: str) -> tuple[int, int]:
         """Return the first and last sequence of a stream (0, 0 while it is empty and new)."""
         try:
-            info = await self._js.stream_info(stream)
+            info = await self._answered(self._js.stream_info(stream))
         except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, *_LOST) as error:
             raise UnavailableError(f"JetStream did not answer: {error!r}") from error
         return info.state.first_seq, info.state.last_seq
@@ -285,27 +292,35 @@ class Bus:
 
     async def _ask(self, subject: str, data: bytes) -> Msg:
         try:
-            return await self._client.request(subject, data, timeout=5)
+            return await self._answered(self._client.request(subject, data, timeout=5))
         except (NatsTimeoutError, NoRespondersError, *_LOST) as error:
             raise UnavailableError(f"JetStream did not answer: {error!r}") from error
 
     async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None, timeout: float) -> Msg:
-        lost = self._lost
-        request = asyncio.ensure_future(self._client.request(subject, data, timeout=timeout, headers=headers))
         try:
-            # A connection that breaks takes the acknowledgement with it: no use in waiting for the timeout.
-            waiting: set[asyncio.Future[Any]] = {request, lost}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if not request.done():
-                raise UnavailableError(f"the connection was lost before {subject} was acknowledged")
-            return await request
+            return await self._answered(self._client.request(subject, data, timeout=timeout, headers=headers))
         except NoRespondersError as error:
             await self._ensure_quietly()
             raise UnavailableError(f"no stream takes {subject}") from error
         except (NatsTimeoutError, *_LOST) as error:
             raise UnavailableError(f"{subject} was not acknowledged: {error!r}") from error
+
+    async def _answered(self, asking: Coroutine[Any, Any, Answer]) -> Answer:
+        """Return the answer; raise UnavailableError as soon as the connection breaks, which takes it along.
+
+        It is awaited in a task of its own: nats-py waits with asyncio.wait_for, which before
+        Python 3.12 may swallow the cancellation of whoever awaits it.
+        """
+        lost = self._lost
+        task = asyncio.ensure_future(asking)
+        waiting: set[asyncio.Future[Any]] = {task, lost}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise UnavailableError("the connection was lost before the answer came")
+            return task.result()
         finally:
-            request.cancel()
+            task.cancel()
 
     async def _ensure_streams(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from bus.errors import ConfigurationError
 from bus.identifiers import COMMUNITY_ALERTS, Id
 
 MAX_HOMES: Final = 1000
@@ -28,7 +29,7 @@ _KEYED: Final = frozenset({"STATIC", "STATIC_ROUNDS", "HYBRID"})
 _INTERVALS: Final = {timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1)}
 
 
-class RegistryError(ValueError):
+class RegistryError(ConfigurationError, ValueError):
     """Raised when a community file is not usable; the text names the key and the form expected."""
 
 

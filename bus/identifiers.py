@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import StringConstraints
 
+from bus.errors import ConfigurationError
+
 ID_PATTERN: Final = r"^[a-z0-9-]{1,64}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
@@ -20,7 +22,7 @@ COMMUNITY_ALERTS: Final = "community"
 _matches = re.compile(r"[a-z0-9-]{1,64}").fullmatch
 
 
-class InvalidIdError(ValueError):
+class InvalidIdError(ConfigurationError, ValueError):
     """Raised when a string cannot be an identifier."""
 
     def __init__(self, value: str) -> None:

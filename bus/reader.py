@@ -48,8 +48,8 @@ class Reader:
     ) -> None:
         self.position = after
         """Stream sequence of the last message handed out."""
-        self.pending = 0
-        """Messages that the stream holds beyond the last one received."""
+        self.pending = -1
+        """Messages that the stream holds beyond the last one received; -1 before JetStream has said."""
         self.on_close: Callable[[Reader], None] = lambda _: None
         self._client = client
         self._stream = stream

@@ -1,4 +1,7 @@
-"""The command line: one thin command per process, everything else is elsewhere."""
+"""The command line: one thin command per process, everything else is elsewhere.
+
+Commands import what they run when they run, so that no process carries the parts of another.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,18 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from aggregator.service import AggregatorOptions
-from commonwatt import parts
-from commonwatt.auditing import run_audit
 from commonwatt.contract import contract
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
-from commonwatt.up import UpOptions, run_up
-from meters.replay import ReplayOptions
-from meters.simulator import DEFAULT_HOMES, SimulationOptions
-from watch import terminal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +27,7 @@ app = typer.Typer(
 app.add_typer(registry, name="registry")
 app.add_typer(contract, name="schema")
 
+_HOMES: Final = 20
 _EXAMPLES: Final = "\n\n**Examples**\n\n"
 
 
@@ -57,11 +54,13 @@ def up(
         Path | None, typer.Option(help="Where state is kept.", show_default="the user's data directory")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
-    homes: Annotated[int, typer.Option(min=1, help="Homes to simulate.")] = DEFAULT_HOMES,
+    homes: Annotated[int, typer.Option(min=1, help="Homes to simulate.")] = _HOMES,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
 ) -> None:
     """Run everything."""
+    from commonwatt.up import UpOptions, run_up
+
     assert host is not None
     assert port is not None
     assert data_dir is not None
@@ -108,10 +107,12 @@ def serve(
     shared_port: Annotated[bool, typer.Option("--shared-port", hidden=True)] = False,
 ) -> None:
     """Serve GraphQL."""
+    from commonwatt import serving
+
     if workers > 1:
-        run("serve", settings, lambda: parts.serve_by_workers(settings, workers))
+        run("serve", settings, lambda: serving.serve_by_workers(settings, workers))
     else:
-        run("serve", settings, lambda: parts.serve_graphql(settings, shared=shared_port))
+        run("serve", settings, lambda: serving.serve_graphql(settings, shared=shared_port))
 
 
 @app.command(
@@ -134,11 +135,14 @@ def aggregate(
     metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics; 0: none.", show_default="0")] = None,
 ) -> None:
     """Run the aggregator."""
+    from aggregator.service import AggregatorOptions
+    from commonwatt.aggregating import aggregate as work
+
     number, slash, count = part.partition("/")
     if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count) <= 1024):
         raise typer.BadParameter(f"{part!r}; expected K/N with 1 <= K <= N <= 1024, such as 1/4", param_hint="--part")
     options = AggregatorOptions(tuple(community or ()), int(number), int(count), tuple(rebuild or ()))
-    run("aggregate", settings, lambda: parts.aggregate(settings, options))
+    run("aggregate", settings, lambda: work(settings, options))
 
 
 @app.command(
@@ -153,15 +157,15 @@ def aggregate(
 def simulate(
     settings: Settings,
     community: Annotated[str, typer.Option(help="Id of the community; registered if absent.")] = "demo",
-    homes: Annotated[
-        int | None, typer.Option(min=1, help="Homes.", show_default=f"as registered, or {DEFAULT_HOMES}")
-    ] = None,
+    homes: Annotated[int | None, typer.Option(min=1, help="Homes.", show_default=f"as registered, or {_HOMES}")] = None,
     seed: Annotated[int, typer.Option(help="Seed: the same one gives the same readings.")] = 1,
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
     speed: Annotated[float, typer.Option(help="Seconds of the meters' time per second; 0: as fast as possible.")] = 1.0,
     duration: Annotated[float | None, typer.Option(help="Hours of the meters' time.", show_default="for ever")] = None,
 ) -> None:
     """Simulate meters."""
+    from commonwatt import metering
+    from meters.simulator import SimulationOptions
 
     async def work() -> None:
         options = SimulationOptions(
@@ -172,7 +176,7 @@ def simulate(
             speed=speed,
             duration=None if duration is None else timedelta(hours=duration),
         )
-        await parts.simulate(settings, options)
+        await metering.simulate(settings, options)
 
     run("simulate", settings, work)
 
@@ -197,16 +201,18 @@ def replay(
     speed: Annotated[float, typer.Option(help="Seconds of the recording per second; 0: as fast as possible.")] = 0.0,
 ) -> None:
     """Replay a recording."""
+    from commonwatt import metering
+    from meters.replay import ReplayOptions
 
     async def work() -> None:
         options = ReplayOptions(
             directory=directory,
-            format=parts.recording_format(format),
+            format=metering.recording_format(format),
             community=community,
-            start=parts.parse_start(start),
+            start=metering.parse_start(start),
             speed=speed,
         )
-        await parts.replay(settings, options)
+        await metering.replay(settings, options)
 
     run("replay", settings, work)
 
@@ -230,6 +236,8 @@ def audit(
     community: Annotated[list[str] | None, typer.Option(help="Audit this community only; repeatable.")] = None,
 ) -> None:
     """Audit the settled intervals."""
+    from commonwatt.auditing import run_audit
+
     agrees = True
 
     async def work() -> None:
@@ -259,6 +267,8 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per result.")] = False,
 ) -> None:
     """Watch."""
+    from watch import terminal
+
     raise typer.Exit(terminal.run(url, home, community, token, once, as_json))
 
 

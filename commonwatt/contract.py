@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from graphql import GraphQLError
 
 from commonwatt.running import MISCONFIGURED, say
-from schema.contract import compare
-from schema.printing import print_sdl
 
 contract = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Print the GraphQL schema, check it for breaking changes."
@@ -22,6 +19,8 @@ contract = typer.Typer(
 )
 def print_schema() -> None:
     """Print the SDL."""
+    from schema.printing import print_sdl
+
     sys.stdout.write(print_sdl())
 
 
@@ -36,6 +35,11 @@ def check(
     against: Annotated[Path, typer.Option(help="File with the earlier SDL.", metavar="FILE")],
 ) -> None:
     """Check the schema against an earlier SDL."""
+    from graphql import GraphQLError
+
+    from schema.contract import compare
+    from schema.printing import print_sdl
+
     try:
         changes = compare(against.read_text(encoding="utf-8"), print_sdl())
     except (OSError, UnicodeDecodeError) as error:

@@ -7,42 +7,24 @@ what to do); 3 another process took over; 1 anything unexpected.
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
 import typer
 import uvloop
 
-from aggregator.audit import AuditError
-from aggregator.checkpoint import CheckpointError
 from aggregator.outbox import FencedError
-from bus.broker import BrokerError
 from bus.client import Bus, UnavailableError
-from bus.community import RegistryError
-from bus.identifiers import InvalidIdError
+from bus.errors import ConfigurationError
 from commonwatt.logs import configure
-from commonwatt.settings import Settings, SettingsError
-from commonwatt.supervisor import ChildError
-from meters.errors import MetersError
-from server.run import ListenError
+from commonwatt.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 MISCONFIGURED: Final = 2
 TAKEN_OVER: Final = 3
-
-CONFIGURATION_ERRORS: Final = (
-    AuditError,
-    BrokerError,
-    CheckpointError,
-    ChildError,
-    InvalidIdError,
-    ListenError,
-    MetersError,
-    RegistryError,
-    SettingsError,
-)
 
 
 def run(process: str, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -59,7 +41,7 @@ def run(process: str, settings: Settings, work: Callable[[], Coroutine[Any, Any,
 
 def leave(error: BaseException) -> None:
     """End with the exit code of an error; what was foreseen is one line on stderr."""
-    if isinstance(error, CONFIGURATION_ERRORS):
+    if isinstance(error, ConfigurationError):
         say(str(error))
         raise typer.Exit(MISCONFIGURED)
     if isinstance(error, OSError) and error.filename:
@@ -85,6 +67,16 @@ async def connect(settings: Settings, name: str, *, patience_s: float | None = N
     return await Bus.connect(settings.nats, name=name, keep=settings.retention, patience_s=patience_s)
 
 
+@asynccontextmanager
+async def connected(settings: Settings, name: str) -> AsyncIterator[Bus]:
+    """Connect to NATS, waiting for it; close the connection at the end."""
+    bus = await connect(settings, name)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
 async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task = asyncio.ensure_future(work())
     loop = asyncio.get_running_loop()
@@ -107,4 +99,4 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the error of a group that says most: a foreseen one before others."""
     errors = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
-    return next((error for error in errors if isinstance(error, (*CONFIGURATION_ERRORS, FencedError))), errors[0])
+    return next((error for error in errors if isinstance(error, (ConfigurationError, FencedError))), errors[0])

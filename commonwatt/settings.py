@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from bus.client import NatsSettings
 from bus.community import describe
+from bus.errors import ConfigurationError
 from bus.streams import Retention
 
 _PREFIX: Final = "COMMONWATT_"
@@ -30,7 +31,7 @@ _OTHERS: Final = {_FILE, "COMMONWATT_TOKEN"}
 """Variables that are no settings: where the file is, and what `commonwatt watch` signs in with."""
 
 
-class SettingsError(Exception):
+class SettingsError(ConfigurationError):
     """Raised when a setting is unknown or not usable; one line per fault."""
 
 

@@ -17,6 +17,8 @@ from typing import Final
 
 import structlog
 
+from bus.errors import ConfigurationError
+
 log = structlog.get_logger(__name__)
 
 _BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -25,7 +27,7 @@ _END_S: Final = 4.0
 _MISCONFIGURED: Final = 2
 
 
-class ChildError(Exception):
+class ChildError(ConfigurationError):
     """Raised when a child cannot work as it is configured; it said why itself."""
 
 

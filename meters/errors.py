@@ -1,7 +1,9 @@
 """What can be wrong with what a source of readings is given."""
 
+from bus.errors import ConfigurationError
 
-class MetersError(ValueError):
+
+class MetersError(ConfigurationError, ValueError):
     """Raised when a source of readings cannot do what it is asked; the two below say why."""
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from bus.client import Bus
+from bus.errors import ConfigurationError
 from server.app import create_app
 from server.options import ServerOptions
 from server.websocket import DirectWebSocketProtocol
@@ -22,7 +23,7 @@ _BACKLOG: Final = 2048
 _END_S: Final = 5.0
 
 
-class ListenError(Exception):
+class ListenError(ConfigurationError):
     """Raised when the server cannot listen where it was told to; the text says what to do."""
 
 
