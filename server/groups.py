@@ -6,7 +6,7 @@ member whose socket is full is marked and gets the latest payload when it drains
 states, delays nobody and holds no memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from resolvers.feed import Feed
@@ -41,13 +41,17 @@ class Session(Protocol):
 class Member:
     """One subscription of one connection."""
 
-    __slots__ = ("group", "head", "pending", "session", "wire")
+    __slots__ = ("end", "framed", "group", "head", "pending", "session", "wire")
 
-    def __init__(self, session: Session, wire: Wire, head: bytes) -> None:
+    def __init__(self, session: Session, wire: Wire, head: bytes, *, end: bytes = b"}", framed: bool = True) -> None:
         self.session = session
         self.wire = wire
         self.head = head
         """All of a `next` message up to its payload."""
+        self.end = end
+        """What follows the payload."""
+        self.framed = framed
+        """The message goes out in a WebSocket frame; else as it is. Heads of the two kinds differ."""
         self.group: Group | None = None
         self.pending = False
 
@@ -96,7 +100,13 @@ class Group:
         self._counts = counts
         self._schedule = schedule
         self._frame_head = encode_head
-        self._tail = b""
+        self.slot: int | None = None
+        """The slot in which it will be flushed, in ms since 1970."""
+        self.flushed = 0
+        """The slot in which it was flushed last."""
+        self._ahead: dict[Member, Any] = {}
+        """Those who joined before a slot, and what is visible to them that the others will see in it."""
+        self._payload = b""
         self._visible: Any = None
         self._memory = plan.projection.memory if plan.projection else ()
         if plan.home is None:
@@ -107,15 +117,26 @@ class Group:
                 feed.watch_community(self)
 
     def join(self, member: Member) -> None:
-        """Add a member; it gets the state that the others see, at once if there is one."""
+        """Add a member; it gets the state of now, at once if there is one, and nothing changes for the others."""
         self.members[member] = None
         member.group = self
-        if self._tail or self._work_out(force=True):
-            self._send_to(member)
+        if not self._payload:
+            if self._work_out(force=True):
+                self._speak_later()
+                self._send_to(member, self._payload)
+        elif self.slot is None or member.wire.paused:
+            self._send_to(member, self._payload)
+        else:
+            shown = self._visible, self._memory, self._payload
+            self._work_out(force=False)
+            self._ahead[member] = self._visible
+            self._send_to(member, self._payload)
+            self._visible, self._memory, self._payload = shown
 
     def leave(self, member: Member) -> None:
         """Take a member out."""
         self.members.pop(member, None)
+        self._ahead.pop(member, None)
         member.group = None
 
     def close(self) -> None:
@@ -126,25 +147,37 @@ class Group:
 
     def wake(self) -> None:
         """What is watched has changed, or may have."""
-        if self.plan.every_ms and self._tail:
+        if not self.members:
+            return  # the last one left while others were woken
+        if self.plan.every_ms and self._payload:
             self._schedule.at_slot(self)
         elif self._work_out(force=False):
             self._publish()
 
     def flush(self) -> None:
         """A slot has come: send what is so now, if it looks different."""
-        if self.members and self._work_out(force=False):
-            self._publish()
+        if not self.members:
+            return
+        ahead, self._ahead = self._ahead, {}
+        if self._work_out(force=False):
+            self._publish({member for member, visible in ahead.items() if visible == self._visible})
+            return
+        for member, visible in ahead.items():
+            if visible != self._visible and member.group is self:
+                self._send_to(member, self._payload)
 
     def speak(self) -> None:
         """Send what is so now, different or not."""
-        if self.members and self._work_out(force=True):
+        self._ahead.clear()
+        if self._work_out(force=True):
             self._publish()
+        else:
+            self._speak_later()
 
     def drained(self, member: Member) -> None:
         """A member's connection takes frames again: it gets the latest payload."""
         member.pending = False
-        self._send_to(member)
+        self._send_to(member, self._payload)
 
     # --- inside ---
 
@@ -177,45 +210,54 @@ class Group:
             counts.suppressed += 1
             return False
         counts.encoded += 1
-        self._visible, self._memory, self._tail = visible, memory, payload + b"}"
+        self._visible, self._memory, self._payload = visible, memory, payload
         return True
 
-    def _publish(self) -> None:
-        """Send the payload to all members: one frame head per length of id, one frame where ids are equal."""
-        tail, schedule = self._tail, self._schedule
+    def _publish(self, skipped: Collection[Member] = ()) -> None:
+        """Send the payload to members: one frame head per length of id, one frame where ids are equal."""
+        payload, schedule = self._payload, self._schedule
         slotted = bool(self.plan.every_ms)
-        length, frame_head, last_head, frame = -1, b"", b"", b""
-        sent = 0
+        length, frame_head, last_head, end, tail, frame = -1, b"", b"", b"", b"", b""
+        sent = size = 0
         for member in list(self.members):
+            if member.group is not self or (skipped and member in skipped):
+                continue  # it left while others were written to, or has seen this
             wire, head = member.wire, member.head
             if wire.paused:
                 self._conflate(member)
                 continue
             if head != last_head:
                 last_head = head
+                if member.end != end:
+                    length, end = -1, member.end
+                    tail = payload + end
                 if len(head) != length:
                     length = len(head)
-                    frame_head = self._frame_head(length + len(tail))
+                    frame_head = self._frame_head(length + len(tail)) if member.framed else b""
                 frame = frame_head + head + tail
             sent += 1
+            size += len(frame)
             if slotted:
                 schedule.put(member, frame)
             else:
                 wire.write(frame)
         self._counts.sent += sent
-        self._counts.bytes += sent * len(frame)
-        if self.plan.max_silence_ms:
-            schedule.speak_after(self, self.plan.max_silence_ms)
+        self._counts.bytes += size
+        self._speak_later()
 
-    def _send_to(self, member: Member) -> None:
+    def _send_to(self, member: Member, payload: bytes) -> None:
         if member.wire.paused:
             self._conflate(member)
             return
-        frame = self._frame_head(len(member.head) + len(self._tail)) + member.head + self._tail
+        frame = member.head + payload + member.end
+        if member.framed:
+            frame = self._frame_head(len(frame)) + frame
         self._counts.sent += 1
         self._counts.bytes += len(frame)
-        member.wire.write(frame)
-        if self.plan.max_silence_ms and len(self.members) == 1:
+        self._schedule.put(member, frame)
+
+    def _speak_later(self) -> None:
+        if self.plan.max_silence_ms and self.members:
             self._schedule.speak_after(self, self.plan.max_silence_ms)
 
     def _conflate(self, member: Member) -> None:

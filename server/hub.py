@@ -68,7 +68,7 @@ class Hub:
         plan: Plan | None = None
         if operation.paced:
             plan = self._planner.plan(operation, variables)
-            key = (plan.key, member.session.offset_ms(plan.every_ms))
+            key = (plan.key, member.session.offset_ms(plan.every_ms) if plan.every_ms else 0)
         else:
             key = (self._planner.key(operation, variables), 0)
         group = self._groups.get(key)
@@ -89,6 +89,8 @@ class Hub:
         if not group.members:
             group.close()
             del self._groups[group.plan.key, group.offset_ms]
+            if group.slot is not None:
+                self._slots.get(group.slot, {}).pop(group, None)
             silence = self._silences.pop(group, None)
             if silence is not None:
                 silence.cancel()
@@ -112,18 +114,24 @@ class Hub:
 
     def at_slot(self, group: Group) -> None:
         """Have a group flushed in its next slot: a multiple of its time on the wall clock, plus its offset."""
+        if group.slot is not None:
+            return
         every, now = group.plan.every_ms, self._wall() * 1000
         slot = int((now - group.offset_ms) // every + 1) * every + group.offset_ms
+        if slot == group.flushed:
+            slot += every  # its timer came a little before the time on the wall
         if slot not in self._slots:
             self._slots[slot] = {}
             asyncio.get_running_loop().call_later((slot - now) / 1000, self._flush, slot)
         self._slots[slot][group] = None
+        group.slot = slot
 
     def _flush(self, slot: int) -> None:
         """Flush all groups of a slot, with one write per connection."""
         self._corked = {}
         try:
             for group in self._slots.pop(slot):
+                group.slot, group.flushed = None, slot
                 group.flush()
         finally:
             corked, self._corked = self._corked, None
