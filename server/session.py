@@ -6,22 +6,35 @@ by one and are answered at once; subscriptions become members of groups; queries
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
+import structlog
 from graphql import GraphQLError
 
+from schema.build import make_reference
+from schema.errors import translate
 from schema.operations import Operation, OperationError, Operations
 from server import groups
 from server.frames import text_frame
 from server.groups import Member
 from server.hub import Hub
 
+log = structlog.get_logger(__name__)
+
 SUBPROTOCOL: Final = "graphql-transport-ws"
 PHASES: Final = 16
+MAX_OWED_BYTES: Final = 64 * 1024
+"""Of answers to a client that goes on asking and takes none."""
+
+_OPENING: Final = 0  # before connection_init
+_READY: Final = 1
+_CLOSING: Final = 2  # closed by us
+_OVER: Final = 3
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.encode
@@ -66,15 +79,16 @@ class Session:
     """One connection's side of the protocol."""
 
     accepts_binary = False
-    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_resumed", "_stage", "_tasks", "wire")
+    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_owed", "_resumed", "_stage", "_tasks", "wire")
 
     def __init__(self, wire: Wire, desk: Desk) -> None:
         self.wire = wire
         self._desk = desk
         self._members: dict[str, Member] = {}
         self._tasks: dict[str, asyncio.Task[None]] | None = None
-        self._stage = 0  # 0: before connection_init, 1: acknowledged, 2: over
+        self._stage = _OPENING
         self._offset = -1
+        self._owed = 0  # bytes of answers since the connection took no more
         self._resumed: asyncio.Future[None] | None = None
         loop = asyncio.get_running_loop()
         self._init_timer: asyncio.TimerHandle | None = loop.call_later(desk.init_timeout_s, self._init_missing)
@@ -84,6 +98,8 @@ class Session:
 
     def on_message(self, data: bytes) -> None:
         """Answer one text message."""
+        if self._stage >= _CLOSING:
+            return None
         try:
             message = _decode(data)
         except (msgspec.DecodeError, RecursionError):
@@ -94,12 +110,14 @@ class Session:
         if kind == "ping":
             payload = message.get("payload")
             if payload is None:
-                self.wire.write(_PONG)
-            elif isinstance(payload, dict):
-                self.wire.write(text_frame(_encode({"type": "pong", "payload": payload})))
-            else:
-                self._refuse("the payload of ping is an object")
-            return None
+                return self._say(_PONG)
+            if not isinstance(payload, dict):
+                return self._refuse("the payload of ping is an object")
+            try:
+                pong = _encode({"type": "pong", "payload": payload})
+            except RecursionError:
+                return self._refuse("the payload of ping is nested too deeply")
+            return self._say(text_frame(pong))
         if kind == "pong":
             return None
         if kind == "connection_init":
@@ -108,33 +126,32 @@ class Session:
             return self._subscribe(message)
         if kind == "complete":
             return self._complete(message.get("id"))
-        return self._refuse(f"type {kind!r:.40} is none that a client sends")
+        shown = repr(kind[:40]) if isinstance(kind, str) else "that is no string"
+        return self._refuse(f"a type {shown} is none that a client sends")
 
     def on_drained(self) -> None:
         """The connection takes frames again: those who missed something get the latest."""
-        self._desk.hub.flowing(self)
+        if self._stage >= _CLOSING:
+            return
+        hub = self._desk.hub
+        hub.flowing(self)
+        self._owed = 0
         if self._resumed is not None:
             self._resumed.set_result(None)
             self._resumed = None
         for member in list(self._members.values()):
+            if not member.pending or member.group is None:
+                continue
             if self.wire.paused:
+                hub.stalled(self)
                 return
-            if member.pending and member.group is not None:
-                member.group.drained(member)
+            member.group.drained(member)
 
     def on_closed(self, code: int) -> None:
         """The connection is over."""
-        if self._stage == 2:
+        if self._stage == _OVER:
             return
-        self._stage = 2
-        self._stop_timer()
-        hub = self._desk.hub
-        hub.flowing(self)
-        for member in self._members.values():
-            hub.leave(member)
-        self._members.clear()
-        for task in (self._tasks or {}).values():
-            task.cancel()
+        self._end(_OVER)
         self._desk.closed()
 
     # --- called by the hub ---
@@ -143,32 +160,32 @@ class Session:
         """Return this device's offset of slots, in ms: one of 16 phases of the first `every` that it asked for."""
         if self._offset < 0:
             self._offset = random.randrange(PHASES) * every_ms // PHASES  # noqa: S311 - spreads load, guards nothing
-        return self._offset
+        return self._offset % every_ms
 
     # --- messages ---
 
     def _init(self, payload: object) -> None:
-        if self._stage:
-            self.wire.close(Close.TOO_MANY_INITS, "Too many initialisation requests")
+        if self._stage != _OPENING:
+            self._close(Close.TOO_MANY_INITS, "Too many initialisation requests")
             return
         if not isinstance(payload, dict | None):
             self._refuse("the payload of connection_init is an object")
             return
-        self._stage = 1
+        self._stage = _READY
         self._stop_timer()
-        self.wire.write(_ACK)
+        self._say(_ACK)
 
     def _subscribe(self, message: dict[str, Any]) -> None:
         fault = _fault(message)
         if fault is not None:
             self._refuse(fault)
             return
-        if self._stage != 1:
-            self.wire.close(Close.UNAUTHORIZED, "Unauthorized")
+        if self._stage != _READY:
+            self._close(Close.UNAUTHORIZED, "Unauthorized")
             return
         id, payload = message["id"], message["payload"]
         if id in self._members or id in (self._tasks or {}):
-            self.wire.close(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:80]} already exists")
+            self._close(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:80]} already exists")
             return
         if len(self._members) + len(self._tasks or {}) >= self._desk.max_operations:
             limit = self._desk.max_operations
@@ -191,46 +208,60 @@ class Session:
     def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None) -> None:
         member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
         self._desk.hub.subscribe(operation, variables, member)
-        if self._stage == 1:
+        if self._stage == _READY:
             self._members[id] = member
         else:  # the first write found the connection broken
             self._desk.hub.leave(member)
 
     async def _execute(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
+        shown = _encode(id)
         try:
             result = await self._desk.execute(query, name, variables)
-            if self._stage == 1:
-                shown = _encode(id)
-                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}"))
-                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+            next = text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}")
+            await self._deliver(next + text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+        except Exception as error:
+            await self._fail(id, error)
         finally:
-            if self._tasks is not None:
-                self._tasks.pop(id, None)
+            self._forget(id)
 
     async def _stream(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
         """Send events one by one, each when the connection has taken the one before."""
         shown = _encode(id)
         try:
-            async for result, over in self._desk.stream(query, name, variables):
-                while self.wire.paused and self._stage == 1:
-                    await self._drained()
-                if self._stage != 1:
-                    return
-                if over:
-                    self.wire.write(text_frame(b'{"id":' + shown + b',"type":"error","payload":' + result + b"}"))
-                    return
-                self.wire.write(text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}"))
-            self.wire.write(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+            results = cast(AsyncGenerator[tuple[bytes, bool], None], self._desk.stream(query, name, variables))
+            async with aclosing(results):
+                async for result, over in results:
+                    kind = b"error" if over else b"next"
+                    frame = b'{"id":' + shown + b',"type":"' + kind + b'","payload":' + result + b"}"
+                    await self._deliver(text_frame(frame))
+                    if over:
+                        return
+            await self._deliver(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+        except Exception as error:
+            await self._fail(id, error)
         finally:
-            if self._tasks is not None:
-                self._tasks.pop(id, None)
+            self._forget(id)
 
-    async def _drained(self) -> None:
-        """Wait until the connection takes frames again."""
-        if self._resumed is None:
-            self._resumed = asyncio.get_running_loop().create_future()
-        self._desk.hub.stalled(self)
-        await asyncio.shield(self._resumed)
+    async def _deliver(self, frame: bytes) -> None:
+        """Write frames once the connection takes some."""
+        while self.wire.paused and self._stage == _READY:
+            if self._resumed is None:
+                self._resumed = asyncio.get_running_loop().create_future()
+            self._desk.hub.stalled(self)
+            await asyncio.shield(self._resumed)
+        if self._stage == _READY:
+            self.wire.write(frame)
+
+    async def _fail(self, id: str, error: Exception) -> None:
+        """Tell of what nobody expected."""
+        masked = translate(GraphQLError(str(error), original_error=error), make_reference).formatted
+        await self._deliver(text_frame(_encode({"id": id, "type": "error", "payload": [masked]})))
+
+    def _forget(self, id: str) -> None:
+        """Forget a task that ends, unless its id is already another's."""
+        tasks = self._tasks
+        if tasks is not None and tasks.get(id) is asyncio.current_task():
+            del tasks[id]
 
     def _complete(self, id: object) -> None:
         if not isinstance(id, str) or not id:
@@ -247,14 +278,42 @@ class Session:
 
     def _error(self, id: str, errors: list[GraphQLError]) -> None:
         payload = [error.formatted for error in errors]
-        self.wire.write(text_frame(_encode({"id": id, "type": "error", "payload": payload})))
+        self._say(text_frame(_encode({"id": id, "type": "error", "payload": payload})))
+
+    def _say(self, frame: bytes) -> None:
+        """Answer at once; end the connection of a client that asks and asks and takes no answer."""
+        if self.wire.paused:
+            self._owed += len(frame)
+            self._desk.hub.stalled(self)
+            if self._owed > MAX_OWED_BYTES:
+                log.info("client takes no answers, ending its connection", bytes=self._owed)
+                self._end(_CLOSING)
+                self.wire.abort()
+                return
+        self.wire.write(frame)
 
     def _refuse(self, reason: str) -> None:
-        self.wire.close(Close.BAD_MESSAGE, reason)
+        self._close(Close.BAD_MESSAGE, reason)
+
+    def _close(self, code: Close, reason: str) -> None:
+        self._end(_CLOSING)
+        self.wire.close(code, reason)
+
+    def _end(self, stage: int) -> None:
+        """Let go of all operations: nothing more is written."""
+        self._stage = stage
+        self._stop_timer()
+        hub = self._desk.hub
+        hub.flowing(self)
+        members, self._members = self._members, {}
+        for member in members.values():
+            hub.leave(member)
+        for task in (self._tasks or {}).values():
+            task.cancel()
 
     def _init_missing(self) -> None:
         self._init_timer = None
-        self.wire.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
+        self._close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
 
     def _stop_timer(self) -> None:
         if self._init_timer is not None:

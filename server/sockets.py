@@ -7,14 +7,20 @@ called without a task in between. On any other ASGI server a loop and a queue do
 import asyncio
 from typing import Any, Final
 
+import structlog
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
+from server.frames import ABNORMAL, NO_CODE, UNSUPPORTED
 from server.session import SUBPROTOCOL, Desk, Session
 from server.websocket import EXTENSION
 
+log = structlog.get_logger(__name__)
+
 NOT_ACCEPTABLE: Final = 4406
-_QUEUE: Final = 64
+_QUEUE: Final = 256
+_CLOSE_TIMEOUT_S: Final = 10.0
+_MAX_REASON_BYTES: Final = 123
 
 
 class Sockets:
@@ -54,24 +60,36 @@ class Sockets:
         """Run a session over plain ASGI."""
         wire = _Relay(send)
         session = Session(wire, self._desk)
-        wire.session = session
-        writer = asyncio.ensure_future(wire.run())
-        code = 1006
+        writer = asyncio.ensure_future(wire.run(session))
+        reader = asyncio.ensure_future(_read(receive, wire, session))
+        code = ABNORMAL
+        ends: list[asyncio.Future[Any]] = [reader, writer, wire.aborted]
         try:
-            while not wire.over:
-                message: Message = await receive()
-                if message["type"] == "websocket.disconnect":
-                    code = message.get("code", 1005)
-                    break
-                text = message.get("text")
-                if text is None:
-                    wire.close(1003, "text messages only")
-                else:
-                    session.on_message(text.encode())
+            ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if reader in ended:
+                code = reader.result()
         finally:
             session.on_closed(code)
-            wire.over = True
-            writer.cancel()
+            wire.end()
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.wait([reader, writer])
+            for task in (reader, writer):
+                if not task.cancelled() and task.exception() is not None:
+                    log.info("connection lost", reason=str(task.exception()))
+
+
+async def _read(receive: Receive, wire: "_Relay", session: Session) -> int:
+    """Hand messages to the session until the connection is over; return the close code."""
+    while True:
+        message: Message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return int(message.get("code") or NO_CODE)
+        text = message.get("text")
+        if text is None:
+            wire.close(UNSUPPORTED, "text messages only")
+        elif not wire.over:
+            session.on_message(text.encode())
 
 
 class _Relay:
@@ -80,9 +98,11 @@ class _Relay:
     def __init__(self, send: Send) -> None:
         self.paused = False
         self.over = False
-        self.session: Session | None = None
+        """Nothing is written any more."""
+        self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._send = send
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, frame: bytes) -> None:
         """Send whole text frames, in order."""
@@ -96,32 +116,41 @@ class _Relay:
             frame = frame[start + length :]
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
-        self._put({"type": "websocket.close", "code": code, "reason": reason})
+        """Close the connection after what is written; a peer that takes nothing gets `_CLOSE_TIMEOUT_S`."""
+        fitting = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        self._put({"type": "websocket.close", "code": code, "reason": fitting})
+        if not self.over:
+            self.over = True
+            self._timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
-        """End the connection; ASGI knows no other way than to close it."""
-        self.close(1011, "")
+        """End the connection at once; the ASGI server drops it when the application returns."""
+        self.over = True
+        if not self.aborted.done():
+            self.aborted.set_result(None)
 
-    async def run(self) -> None:
-        """Send what was written, until cancelled."""
+    def end(self) -> None:
+        """Let go of the timer."""
+        self.over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def run(self, session: Session) -> None:
+        """Send what is written, until the close."""
         while True:
             message = await self._queue.get()
             await self._send(message)
             if message["type"] == "websocket.close":
-                self.over = True
-                if self.session is not None:
-                    self.session.on_closed(message["code"])
-            elif self.paused and self._queue.empty():
+                return
+            if self.paused and self._queue.empty():
                 self.paused = False
-                if self.session is not None:
-                    self.session.on_drained()
+                session.on_drained()
 
     def _put(self, message: dict[str, Any]) -> None:
         if self.over:
             return
         if self._queue.full():
-            self.over = True  # a client that makes work without reading the answers
+            self.abort()  # a client that makes work without reading the answers
             return
         self._queue.put_nowait(message)
-        self.paused = message["type"] == "websocket.send"
+        self.paused = True
