@@ -11,8 +11,8 @@ import msgspec
 
 from aggregator.outbox import FencedError
 from aggregator.state import VERSION, State
-from bus.client import Bus, ConflictError, Message
-from bus.errors import ConfigurationError
+from bus.client import Bus, Message
+from bus.errors import ConfigurationError, ConflictError
 from bus.streams import CHECKPOINTS
 
 _STREAM: Final = f"KV_{CHECKPOINTS}"

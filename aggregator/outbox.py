@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from aggregator.fold import Output
-from bus.client import MAX_BATCH, Bus, ConflictError, Message, UnavailableError
+from bus.client import MAX_BATCH, Bus, Message
+from bus.errors import ConflictError, UnavailableError
 from bus.identifiers import alerts_subject, intervals_subject, rejected_subject
 from bus.messages import (
     Alert,

@@ -24,7 +24,8 @@ from aggregator.outbox import Outbox, identity
 from aggregator.rows import parse_rfc3339
 from aggregator.state import VERSION, State
 from aggregator.strays import Strays, wrong_subject
-from bus.client import Bus, Message, UnavailableError
+from bus.client import Bus, Message
+from bus.errors import UnavailableError
 from bus.identifiers import TICK_SUBJECT, is_id, live_subject
 from bus.messages import Interval
 from bus.reader import Reader

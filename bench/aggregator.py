@@ -23,9 +23,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from bus.broker import Broker, free_port
-from bus.client import MAX_BATCH, Bus, Message, NatsSettings, connection_of
+from bus.client import MAX_BATCH, Bus, Message, connection_of
 from bus.community import Community, Home, Meter, Tariff
 from bus.registry import apply
+from bus.settings import NatsSettings
 
 _COMMUNITY = 100
 _EVERY_S = 10

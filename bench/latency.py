@@ -26,10 +26,11 @@ from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 
 from bus.broker import Broker, free_port
-from bus.client import Bus, Message, NatsSettings
+from bus.client import Bus, Message
 from bus.community import Community, Home, Meter, Tariff
 from bus.reading import Reading
 from bus.registry import apply
+from bus.settings import NatsSettings
 
 _PAUSE_S = 0.25
 

@@ -20,10 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bus.broker import Broker, free_port
-from bus.client import MAX_BATCH, Bus, Message, NatsSettings
+from bus.client import MAX_BATCH, Bus, Message
 from bus.identifiers import reading_subject
 from bus.reading import Reading
 from bus.readings import Outgoing, ReadingsWriter
+from bus.settings import NatsSettings
 
 _IN_FLIGHT = 200
 _FEWER = 10  # the slow ways publish a tenth

@@ -20,7 +20,8 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from bench.publishing import messages, readings
 from bus.broker import Broker, free_port
-from bus.client import MAX_BATCH, Bus, NatsSettings, connection_of
+from bus.client import MAX_BATCH, Bus, connection_of
+from bus.settings import NatsSettings
 
 _EVERY = 10_000
 _WORK_S = 0.2

@@ -6,11 +6,9 @@ connection that is lost comes back by itself, for ever; `on_reconnect` callbacks
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import structlog
@@ -21,9 +19,10 @@ from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBuffer
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import ServiceUnavailableError
 from nats.nuid import NUID
-from pydantic import BaseModel, ConfigDict
 
+from bus.errors import BusError, ConflictError, UnavailableError
 from bus.reader import Reader
+from bus.settings import NatsSettings
 from bus.stored import Stored, from_direct_get
 from bus.streams import Retention, ensure_streams
 
@@ -41,42 +40,6 @@ _BATCH_LOST: Final = (10176, 10210)
 
 _LOST: Final = (ConnectionClosedError, OutboundBufferLimitError, OSError)
 """What nats-py raises where the connection breaks while it is written to."""
-
-
-class BusError(Exception):
-    """Raised when NATS did not do what was asked; the two below say which kind."""
-
-
-class UnavailableError(BusError):
-    """Raised when no answer came in time: whether a message was stored is not known."""
-
-
-class ConflictError(BusError):
-    """Raised when a subject holds another last message than expected: someone else wrote."""
-
-
-class NatsSettings(BaseModel):
-    """How to reach NATS: address, TLS files, and one of credentials file, nkey seed or user."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = "nats://127.0.0.1:4222"
-    credentials: Path | None = None
-    nkey_seed: Path | None = None
-    user: str | None = None
-    password: str | None = None
-    tls_ca: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-
-    def tls(self) -> ssl.SSLContext | None:
-        """Return the TLS context that the settings ask for; raise OSError when a file is not readable."""
-        if not (self.tls_ca or self.tls_cert or self.url.startswith("tls://")):
-            return None
-        context = ssl.create_default_context(cafile=self.tls_ca)
-        if self.tls_cert:
-            context.load_cert_chain(self.tls_cert, self.tls_key)
-        return context
 
 
 class Message(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a process cannot start or go on with: its configuration."""
+"""What can go wrong with a configuration, and between us and NATS."""
 
 
 class ConfigurationError(Exception):
@@ -6,3 +6,15 @@ class ConfigurationError(Exception):
 
     The base of such errors in every folder: a command that meets one ends with exit code 2.
     """
+
+
+class BusError(Exception):
+    """Raised when NATS did not do what was asked; the two below say which kind."""
+
+
+class UnavailableError(BusError):
+    """Raised when no answer came in time: whether a message was stored is not known."""
+
+
+class ConflictError(BusError):
+    """Raised when a subject holds another last message than expected: someone else wrote."""

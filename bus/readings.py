@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from bus.client import MAX_BATCH, Bus, ConflictError, Message, UnavailableError
+from bus.client import MAX_BATCH, Bus, Message
+from bus.errors import ConflictError, UnavailableError
 from bus.identifiers import reading_subject
 from bus.reading import Reading, RefusalError, parse
 from bus.stored import Stored

@@ -15,8 +15,9 @@ from typing import Final
 import structlog
 from pydantic import ValidationError
 
-from bus.client import Bus, ConflictError, Message
+from bus.client import Bus, Message
 from bus.community import Community, RegistryError, Version
+from bus.errors import ConflictError
 from bus.identifiers import TICK_SUBJECT, check_id, is_id
 from bus.stored import Stored
 from bus.streams import REGISTRY

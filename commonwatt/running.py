@@ -16,8 +16,8 @@ import typer
 import uvloop
 
 from aggregator.outbox import FencedError
-from bus.client import Bus, UnavailableError
-from bus.errors import ConfigurationError
+from bus.client import Bus
+from bus.errors import ConfigurationError, UnavailableError
 from commonwatt.logs import configure
 from commonwatt.settings import Settings
 

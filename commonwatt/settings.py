@@ -20,9 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from bus.client import NatsSettings
 from bus.community import describe
 from bus.errors import ConfigurationError
+from bus.settings import NatsSettings
 from bus.streams import Retention
 
 _PREFIX: Final = "COMMONWATT_"

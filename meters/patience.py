@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import structlog
 
-from bus.client import Bus, UnavailableError
+from bus.client import Bus
+from bus.errors import UnavailableError
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from bus.client import Bus, UnavailableError
+from bus.client import Bus
+from bus.errors import UnavailableError
 from bus.identifiers import COMMUNITY_ALERTS, alerts_subject
 from bus.messages import Alert, decode_alert
 from bus.stored import Stored

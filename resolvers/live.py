@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from bus.client import Bus, UnavailableError
+from bus.client import Bus
+from bus.errors import UnavailableError
 from bus.identifiers import live_subject
 from bus.messages import CommunityState
 from resolvers.errors import NotReadyError

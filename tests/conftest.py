@@ -12,7 +12,8 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from bus.broker import Broker, free_port
-from bus.client import Bus, NatsSettings, connection_of
+from bus.client import Bus, connection_of
+from bus.settings import NatsSettings
 from bus.streams import Retention, configurations, ensure_streams
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

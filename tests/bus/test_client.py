@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from bus.broker import free_port
-from bus.client import MAX_BATCH, Bus, ConflictError, Message, NatsSettings, UnavailableError, _sequence, connection_of
+from bus.client import MAX_BATCH, Bus, Message, _sequence, connection_of
+from bus.errors import ConflictError, UnavailableError
+from bus.settings import NatsSettings
 from tests.bus.stream import stored
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bus.client import MAX_BATCH, Bus, Message, NatsSettings, connection_of
+from bus.client import MAX_BATCH, Bus, Message, connection_of
 from bus.reader import Reader
+from bus.settings import NatsSettings
 from bus.stored import Stored
 
 if TYPE_CHECKING:

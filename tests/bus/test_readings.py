@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bus.client import Bus, Message, NatsSettings, UnavailableError
+from bus.client import Bus, Message
+from bus.errors import UnavailableError
 from bus.reading import Reading, parse
 from bus.readings import Outgoing, ReadingsWriter
+from bus.settings import NatsSettings
 from tests.bus.stream import stored
 
 if TYPE_CHECKING:

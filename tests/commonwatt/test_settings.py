@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.client import NatsSettings
+from bus.settings import NatsSettings
 from commonwatt.settings import Settings, SettingsError, read_settings
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
+from bus.settings import NatsSettings
 from bus.stored import Stored
 from tests.commonwatt.tree import CHILDREN, SURPLUS, Tree, environment, last_word, refused
 from tests.server.served import ask, next_of, subscribed

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from bus.client import Bus, NatsSettings, UnavailableError
+from bus.client import Bus
+from bus.errors import UnavailableError
+from bus.settings import NatsSettings
 from meters.patience import patiently
 from meters.replay import ReplayOptions, run_replay
 from meters.simulator import SimulationOptions, run_simulation

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from bus.client import Bus, Message, NatsSettings
+from bus.client import Bus, Message
 from bus.community import Community
 from bus.reading import parse
 from bus.readings import Outgoing, ReadingsWriter
 from bus.registry import apply, load_history
+from bus.settings import NatsSettings
 from meters.citylearn import load_citylearn
 from meters.demo import simulated_community
 from meters.errors import OptionError, RecordingError
@@ -109,7 +110,8 @@ _CHILD = """
 import asyncio, sys
 from pathlib import Path
 from rich.console import Console
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
+from bus.settings import NatsSettings
 from meters.replay import ReplayOptions, run_replay
 
 async def main(url, folder):

@@ -6,8 +6,9 @@ from typing import TypeVar, cast
 
 import pytest
 
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
 from bus.messages import encode
+from bus.settings import NatsSettings
 from bus.stored import Stored
 from resolvers.errors import NotReadyError
 from resolvers.live import Live

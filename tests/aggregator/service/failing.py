@@ -17,8 +17,9 @@ from aggregator.checkpoint import Checkpoint, Checkpoints
 from aggregator.metrics import Metrics
 from aggregator.outbox import FencedError
 from aggregator.service import Aggregator, AggregatorOptions
-from bus.client import Bus, NatsSettings, connection_of
+from bus.client import Bus, connection_of
 from bus.reader import Reader
+from bus.settings import NatsSettings
 from bus.stored import Stored
 
 POINTS: Final = ("take", "sending", "sent", "saving", "saved")

@@ -10,8 +10,10 @@ import pytest
 
 from aggregator.checkpoint import Checkpoints
 from aggregator.fetching import StreamSource
-from bus.client import Bus, Message, NatsSettings, UnavailableError, connection_of
+from bus.client import Bus, Message, connection_of
 from bus.community import Version
+from bus.errors import UnavailableError
+from bus.settings import NatsSettings
 from bus.streams import REGISTRY, Retention, configurations, ensure_streams
 from tests.aggregator.service import failing
 from tests.aggregator.service.conftest import Start

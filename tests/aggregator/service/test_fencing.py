@@ -9,8 +9,10 @@ import pytest
 from aggregator.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from aggregator.outbox import FencedError, Outbox
 from aggregator.state import VERSION, State
-from bus.client import Bus, Message, NatsSettings, UnavailableError
+from bus.client import Bus, Message
+from bus.errors import UnavailableError
 from bus.messages import Alert, Rejected
+from bus.settings import NatsSettings
 from bus.streams import CHECKPOINTS
 from tests.aggregator.service.conftest import Start
 from tests.aggregator.service.process import eventually

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from bus.client import Bus, NatsSettings, UnavailableError
+from bus.client import Bus
+from bus.errors import UnavailableError
 from bus.messages import Frame, HomeState, decode_frame, decode_home
+from bus.settings import NatsSettings
 from tests.aggregator.service.conftest import Start
 from tests.aggregator.service.process import eventually
 from tests.aggregator.service.village import frame, publish, reading, register, village
