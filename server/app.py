@@ -3,39 +3,42 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from strawberry.types.execution import PreExecutionError
 
-from bus.client import Bus, BusError
+from bus.client import Bus
+from bus.errors import BusError
 from bus.registry import Registry
 from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.live import Live
-from schema.build import Schema, build_schema, make_reference
+from schema.build import build_schema, make_reference
 from schema.context import Context
 from schema.operations import Operations
 from schema.plans import Planner
+from server.documents import Documents
 from server.endpoint import Endpoint
+from server.execution import Executor
 from server.files import Files
 from server.frames import text_head
 from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders
 from server.health import Readiness, show_health
+from server.http import Answers
 from server.hub import Hub
 from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
 from server.session import Desk
 from server.sockets import Sockets
+from server.sse import Streams
 
 log = structlog.get_logger(__name__)
 
@@ -43,25 +46,31 @@ _RETRY_S: Final = 1.0
 
 
 def create_app(bus: Bus, options: ServerOptions) -> Starlette:
-    """Return the app. It uses `bus` until its lifespan ends and leaves it open."""
+    """Return the app; raise DocumentError. It uses `bus` until its lifespan ends and leaves it open."""
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms)
     alerts = Alerts(bus)
     schema, context = build_schema(), Context(directory, live, alerts)
-    operations = Operations(schema.core)
+    operations, executor = Operations(schema.core), Executor(schema, context)
+    documents = Documents(operations, options.document_directories, trusted_only=options.trusted_only)
     hub = Hub(Planner(schema.core, context, directory, make_reference), live.follow, text_head)
     metrics = Metrics(bus, directory, live, hub)
     desk = Desk(
         operations=operations,
         hub=hub,
-        execute=partial(_execute, schema, context),
-        stream=partial(_stream, schema, context),
+        execute=executor.execute,
+        stream=executor.stream,
         max_operations=options.max_operations,
         init_timeout_s=options.init_timeout_s,
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
     )
-    endpoint = Endpoint(schema, context, options, Sockets(desk, options.allowed_origins))
+    endpoint = Endpoint(
+        Answers(schema.core, documents, executor),
+        Streams(hub, executor, options.keep_alive_s),
+        Sockets(desk, options.allowed_origins),
+        options,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -101,32 +110,6 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         lifespan=lifespan,
         max_body_size=options.max_body_bytes,
     )
-
-
-async def _execute(
-    schema: Schema, context: Context, query: str, name: str | None, variables: dict[str, Any] | None
-) -> bytes:
-    """Execute a query or mutation and return its result as JSON."""
-    result = await schema.execute(query, variables, context, operation_name=name)
-    answer: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        answer["errors"] = [error.formatted for error in result.errors]
-    return msgspec.json.encode(answer)
-
-
-async def _stream(
-    schema: Schema, context: Context, query: str, name: str | None, variables: dict[str, Any] | None
-) -> AsyncIterator[tuple[bytes, bool]]:
-    """Execute a subscription and yield its results as JSON, errors that end it last."""
-    results = await schema.stream(query, variables, context, operation_name=name)
-    async with aclosing(results):
-        async for result in results:
-            errors = [error.formatted for error in getattr(result, "errors", None) or ()]
-            if isinstance(result, PreExecutionError):
-                yield msgspec.json.encode(errors), True
-                return
-            answer: dict[str, Any] = {"data": getattr(result, "data", None)}
-            yield msgspec.json.encode(answer | {"errors": errors} if errors else answer), False
 
 
 async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -27,5 +27,11 @@ class ServerOptions:
     """How many operations one WebSocket may have open."""
     init_timeout_s: float = 10.0
     """How long a WebSocket may take to send connection_init."""
+    document_directories: tuple[Path, ...] = ()
+    """Folders of trusted documents, `*.graphql`, which clients may ask for by their id."""
+    trusted_only: bool = False
+    """Refuse all other documents."""
+    keep_alive_s: float = 12.0
+    """How long an event stream may be silent before a comment is sent."""
     drain_s: int = 2
     """How long the end of the server waits for connections, in whole seconds."""

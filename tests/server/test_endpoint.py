@@ -9,8 +9,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
 from bus.messages import Today
+from bus.settings import NatsSettings
 from server.options import ServerOptions
 from tests.conftest import NatsServer
 from tests.resolvers.frames import EVENING_MS, Publisher, community, eventually, home_state, register
@@ -124,7 +125,7 @@ async def test_a_query_goes_over_get_too(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         response = await http.get("/graphql", params={"query": "{ communities { id } }"})
     assert response.json() == {"data": {"communities": [{"id": "demo"}]}}
-    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "private, max-age=60"
 
 
 async def test_a_query_that_nats_does_not_answer_says_so(own_nats: NatsServer) -> None:
@@ -158,8 +159,6 @@ BAD_BODIES = [
     b'{"query": "{ __typename }", "variables": [1]}',
     b'{"query": "{ __typename }", "operationName": 5}',
     b'{"query": "{ __typename }", "extensions": []}',
-    b'{"query": "fragment f on Query { __typename }"}',
-    b'{"query": "subscription { community(id: \\"demo\\") { load } }"}',
     b'[{"query": "{ __typename }"}]',
 ]
 
@@ -191,8 +190,8 @@ async def test_other_methods_and_types_are_refused(url: str) -> None:
     refused = {
         ("PUT", "application/json"): 405,
         ("DELETE", "application/json"): 405,
-        ("POST", "text/plain"): 400,
-        ("POST", "multipart/form-data; boundary=x"): 400,
+        ("POST", "text/plain"): 415,
+        ("POST", "multipart/form-data; boundary=x"): 415,
     }
     async with httpx.AsyncClient(base_url=url) as http:
         for (method, kind), status in refused.items():

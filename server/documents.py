@@ -1,0 +1,140 @@
+"""Trusted documents: known by their sha256 from the start, so that clients send an id alone.
+
+Every transport gives the parameters of a request here, and gets the operation that they mean. The
+id of a document is the hex sha256 of its file's bytes without the newlines at the end, which is
+what `printf %s "$(cat FILE)" | sha256sum` prints; the same of what GraphQL's printer makes of it
+works too, since some clients print a document before they hash it. Nothing is ever registered
+by a client.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from graphql import GraphQLError, OperationDefinitionNode, parse, print_ast
+
+from schema.operations import Operation, OperationError, Operations
+
+_PREFIX: Final = "sha256:"
+
+
+class DocumentError(Exception):
+    """Raised when a folder of trusted documents cannot be used; the text names the file."""
+
+
+class Request(NamedTuple):
+    """A valid operation, and what it is executed with."""
+
+    query: str
+    operation: Operation
+    name: str | None
+    variables: dict[str, Any] | None
+
+
+class Documents:
+    """The documents that may be executed.
+
+    Reads `*.graphql` of `directories` once; raises DocumentError. With `trusted_only` it refuses all
+    others, and does not say what is wrong with them.
+    """
+
+    def __init__(self, operations: Operations, directories: Iterable[Path] = (), *, trusted_only: bool = False) -> None:
+        self._operations = operations
+        self._trusted_only = trusted_only
+        self._texts: dict[str, str] = {}
+        self._normal: set[str] = set()
+        for directory in directories:
+            if not directory.is_dir():
+                raise DocumentError(f"{directory} is no folder; expected one with *.graphql files")
+            for file in sorted(directory.glob("*.graphql")):
+                try:
+                    self._register(file.read_bytes().rstrip(b"\n").decode())
+                except (OSError, UnicodeDecodeError, GraphQLError, OperationError) as error:
+                    raise DocumentError(f"{file} is no document of the schema: {error}") from None
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all documents registered, two of those that a printer would write otherwise."""
+        return frozenset(self._texts)
+
+    def open(self, parameters: Mapping[str, Any]) -> Request:
+        """Return what parameters without a `fault` ask for; raise OperationError for what cannot be executed."""
+        query = self._text(parameters)
+        name, variables = parameters.get("operationName") or None, parameters.get("variables")
+        if not self._trusted_only:
+            return Request(query, self._operations.open(query, name), name, variables)
+        try:
+            operation = self._operations.open(query, name)
+        except OperationError:
+            if document_id(query) in self._texts:
+                raise
+            raise _not_trusted() from None
+        if operation.normal not in self._normal:
+            raise _not_trusted()
+        return Request(query, operation, name, variables)
+
+    def _register(self, text: str) -> None:
+        document = parse(text)
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                self._normal.add(self._operations.open(text, node.name.value if node.name else None).normal)
+        self._texts[document_id(text)] = text
+        self._texts[document_id(print_ast(document))] = text
+
+    def _text(self, parameters: Mapping[str, Any]) -> str:
+        query: str | None = parameters.get("query")
+        if query is not None:
+            return query
+        key = _id(parameters)
+        text = self._texts.get(key.removeprefix(_PREFIX))
+        if text is None:
+            known = "send the document itself, or have it registered with the server"
+            code = {"code": "PERSISTED_QUERY_NOT_FOUND"}
+            raise OperationError([GraphQLError(f"no document has the id {key!r:.90}: {known}", extensions=code)])
+        return text
+
+
+def document_id(text: str) -> str:
+    """Return the id of a document: the hex sha256 of its UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fault(parameters: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with the form of a request's parameters, or None.
+
+    A document comes as `query`, or by its id in `documentId` or `extensions.persistedQuery`.
+    """
+    query, key = parameters.get("query"), parameters.get("documentId")
+    extensions = parameters.get("extensions")
+    for name, kind, form in (
+        ("query", str, "a string"),
+        ("documentId", str, "a string"),
+        ("operationName", str, "a string"),
+        ("variables", dict, "an object"),
+        ("extensions", dict, "an object"),
+    ):
+        if not isinstance(parameters.get(name), kind | None):
+            return f"{name} must be {form}"
+    persisted = (extensions or {}).get("persistedQuery")
+    if persisted is not None and not (
+        isinstance(persisted, dict) and persisted.get("version") == 1 and isinstance(persisted.get("sha256Hash"), str)
+    ):
+        return "extensions.persistedQuery must be an object with version 1 and sha256Hash, a string"
+    if not query and not key and persisted is None:
+        return "there is no document: give query, documentId or extensions.persistedQuery"
+    if query is not None and key is not None:
+        return "give either query or documentId, not both"
+    if query is not None and persisted is not None and document_id(query) != persisted["sha256Hash"]:
+        return "extensions.persistedQuery.sha256Hash is not that of query"
+    return None
+
+
+def _id(parameters: Mapping[str, Any]) -> str:
+    key: str | None = parameters.get("documentId")
+    return key if key is not None else parameters["extensions"]["persistedQuery"]["sha256Hash"]
+
+
+def _not_trusted() -> OperationError:
+    code = {"code": "DOCUMENT_NOT_TRUSTED"}
+    return OperationError([GraphQLError("only documents registered with this server are executed", extensions=code)])
