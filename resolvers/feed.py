@@ -71,13 +71,13 @@ class Feed:
         self._frame: Frame | None = None
         self._states: dict[str, HomeState | None] = {}
         self._fresh: set[str] = set()
-        self._community_watchers: set[Watcher] = set()
+        self._community_watchers: dict[frozenset[str] | None, set[Watcher]] = {}
         self._home_watchers: dict[str, set[Watcher]] = {}
 
     @property
     def watchers(self) -> int:
         """How many wait: for the community, and for each home."""
-        return len(self._community_watchers) + sum(map(len, self._home_watchers.values()))
+        return sum(map(len, self._community_watchers.values())) + sum(map(len, self._home_watchers.values()))
 
     def take(self, payload: bytes, received_ms: int) -> None:
         """Take in the next frame and wake those whose object may have changed.
@@ -117,13 +117,16 @@ class Feed:
 
     # --- watching ---
 
-    def watch_community(self, watcher: Watcher) -> None:
-        """Wake the watcher when the community changed."""
-        self._community_watchers.add(watcher)
+    def watch_community(self, watcher: Watcher, fields: frozenset[str] | None = None) -> None:
+        """Wake the watcher when one of these fields of the community changed; None: any but `measured_at`."""
+        self._community_watchers.setdefault(fields, set()).add(watcher)
 
     def unwatch_community(self, watcher: Watcher) -> None:
         """Undo watch_community."""
-        self._community_watchers.discard(watcher)
+        for fields, watchers in list(self._community_watchers.items()):
+            watchers.discard(watcher)
+            if not watchers:
+                del self._community_watchers[fields]
 
     def watch_home(self, home: str, watcher: Watcher) -> None:
         """Wake the watcher with each frame in which the home may have changed."""
@@ -140,18 +143,21 @@ class Feed:
 
     def _put(self, frame: Frame, received_ms: int, changed: set[str] | None) -> None:
         before = self._frame
-        anew = changed is None or before is None or not _looks_alike(before.state, frame.state)
         self._frame = frame
         self.version += 1
         self.received_ms = received_ms
         self._counts.frames += 1
         self.answered.set()
+        gap = changed is None
         if changed is None:
             self._fresh.clear()
             changed = set(self._home_watchers)
         else:
             self._fresh -= changed
-        woken = set(self._community_watchers) if anew else set()
+        woken: set[Watcher] = set()
+        for fields, watchers in self._community_watchers.items():
+            if gap or before is None or _differ(before.state, frame.state, fields):
+                woken |= watchers
         for home in changed & self._home_watchers.keys():
             woken |= self._home_watchers[home]
         for watcher in woken:
@@ -183,6 +189,8 @@ class Feed:
         return state
 
 
-def _looks_alike(one: CommunityState, other: CommunityState) -> bool:
-    """Say whether two states differ in nothing but `measured_at`, which never counts as a change."""
-    return one == other or msgspec.structs.replace(one, measured_at=other.measured_at) == other
+def _differ(one: CommunityState, other: CommunityState, fields: frozenset[str] | None) -> bool:
+    """Say whether two states differ in some fields; None: in any but `measured_at`, which never counts."""
+    if fields is None:
+        return one != other and msgspec.structs.replace(one, measured_at=other.measured_at) != other
+    return any(getattr(one, field) != getattr(other, field) for field in fields)

@@ -6,7 +6,7 @@ selected fields consult about the viewer, never who the viewer is.
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -41,8 +41,8 @@ class Plan:
     key: Key
     community: str
     home: str | None
-    with_community: bool
-    """A home's subscription that shows its community, too."""
+    community_fields: frozenset[str] | None
+    """What of the community's state it shows; None: anything may matter."""
     every_ms: int
     max_silence_ms: int
     projection: Projection | None
@@ -87,7 +87,7 @@ class Planner:
             raise OperationError([translate(wrapped, self._reference)]) from None
 
     def _plan(self, operation: Operation, key: Key, given: dict[str, Any], coerced: VariableValues) -> Plan:
-        _, name, arguments, shown = self._root(operation, coerced)
+        _, name, arguments = self._root(operation, coerced)
         every = _within("every", arguments.get("every"), MIN_EVERY, MAX_EVERY)
         silence = _within("maxSilence", arguments.get("maxSilence"), MIN_SILENCE, MAX_SILENCE)
         if name == "home":
@@ -100,7 +100,7 @@ class Planner:
             key=key,
             community=community,
             home=home,
-            with_community=home is not None and (projection is None or "community" in shown),
+            community_fields=None if projection is None else _of_community(projection.sources, home),
             every_ms=every // timedelta(milliseconds=1),
             max_silence_ms=silence // timedelta(milliseconds=1),
             projection=projection,
@@ -122,8 +122,8 @@ class Planner:
                 self._projections.popitem(last=False)
         return self._projections[key]
 
-    def _root(self, operation: Operation, coerced: VariableValues) -> tuple[str, str, dict[str, Any], set[str]]:
-        """Return the root field's response key, name, arguments, and the names of the fields selected on it."""
+    def _root(self, operation: Operation, coerced: VariableValues) -> tuple[str, str, dict[str, Any]]:
+        """Return the root field's response key, name and arguments."""
         root = self._schema.subscription_type
         assert root is not None
         details = {name: FragmentDetails(node, None) for name, node in operation.fragments.items()}
@@ -133,9 +133,7 @@ class Planner:
         ((key, fields),) = collected.items()
         node = fields[0].node
         arguments = get_argument_values(root.fields[node.name.value], node, coerced, fields[0].fragment_variable_values)
-        seen: set[str] = set()
-        shown = {name for field in fields for name in _names(operation, field.node.selection_set, seen)}
-        return key, node.name.value, arguments, shown
+        return key, node.name.value, arguments
 
     def _execute(self, operation: Operation, variables: dict[str, Any], root: Any) -> bytes:
         try:
@@ -165,16 +163,11 @@ def _canonical(variables: dict[str, Any]) -> str:
     return json.dumps(variables, sort_keys=True)
 
 
-def _names(operation: Operation, selections: Any, seen: set[str]) -> Iterable[str]:
-    """Yield the names of the fields selected, looking at each fragment once."""
-    for selection in selections.selections if selections else ():
-        if selection.kind == "field":
-            yield selection.name.value
-        elif selection.kind != "fragment_spread":
-            yield from _names(operation, selection.selection_set, seen)
-        elif selection.name.value not in seen:
-            seen.add(selection.name.value)
-            yield from _names(operation, operation.fragments[selection.name.value].selection_set, seen)
+def _of_community(sources: frozenset[str], home: str | None) -> frozenset[str]:
+    """Return the attributes of the community's state among a projection's sources."""
+    if home is None:
+        return frozenset(source.partition(".")[0] for source in sources)
+    return frozenset(source.split(".")[1] for source in sources if source.startswith("community."))
 
 
 def _within(name: str, value: timedelta | None, least: timedelta, most: timedelta) -> timedelta:

@@ -61,7 +61,9 @@ class _Leaf(NamedTuple):
 class Projection:
     """The compiled selection of one operation on one root object."""
 
-    def __init__(self, leaves: Sequence[_Leaf], template: bytes) -> None:
+    def __init__(self, leaves: Sequence[_Leaf], template: bytes, sources: frozenset[str]) -> None:
+        self.sources = sources
+        """The attribute paths of the root object that it shows and that count, as in `community.load_w`."""
         self._leaves = leaves
         self._template = template
         self._plain = [(leaf.read, leaf.write) for leaf in leaves]
@@ -136,7 +138,7 @@ def compile_projection(
     compiler.text(b'{"data":{' + _encode(key) + b":")
     compiler.value(field.type, fields, lambda value: value, (), True, field, root=True)
     compiler.text(b"}}")
-    return Projection(compiler.leaves, b"".join(compiler.template))
+    return Projection(compiler.leaves, b"".join(compiler.template), frozenset(compiler.sources))
 
 
 class _Compiler:
@@ -155,6 +157,7 @@ class _Compiler:
         self._variables = variables
         self.leaves: list[_Leaf] = []
         self.template: list[bytes] = []
+        self.sources: set[str] = set()
 
     def text(self, constant: bytes) -> None:
         """Add constant bytes."""
@@ -176,6 +179,8 @@ class _Compiler:
         if isinstance(inner, GraphQLObjectType) and (isinstance(of, GraphQLNonNull) or root):
             self._object(inner, fields, path)
             return
+        if counts and path:
+            self.sources.add(".".join(path))
         self.template.append(b"%b")
         nullable = not isinstance(of, GraphQLNonNull)
         if isinstance(inner, GraphQLObjectType):
@@ -245,7 +250,7 @@ class _Compiler:
         inner = _Compiler(self._schema, self._operation, self._fragments, self._variables)
         inner._object(of, fields, ())
         leaves = [_rounding(leaf) for leaf in inner.leaves] if rounding else inner.leaves
-        return Projection(leaves, b"".join(inner.template))
+        return Projection(leaves, b"".join(inner.template), frozenset())
 
 
 def _source(field: GraphQLField) -> tuple[Any, bool]:

@@ -110,11 +110,11 @@ class Group:
         self._visible: Any = None
         self._memory = plan.projection.memory if plan.projection else ()
         if plan.home is None:
-            feed.watch_community(self)
+            feed.watch_community(self, plan.community_fields)
         else:
             feed.watch_home(plan.home, self)
-            if plan.with_community:
-                feed.watch_community(self)
+            if plan.community_fields is None or plan.community_fields:
+                feed.watch_community(self, plan.community_fields)
 
     def join(self, member: Member) -> None:
         """Add a member; it gets the state of now, at once if there is one, and nothing changes for the others."""
