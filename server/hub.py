@@ -128,10 +128,12 @@ class Hub:
 
     def _flush(self, slot: int) -> None:
         """Flush all groups of a slot, with one write per connection."""
+        groups = self._slots.pop(slot)
+        for group in groups:
+            group.slot, group.flushed = None, slot
         self._corked = {}
         try:
-            for group in self._slots.pop(slot):
-                group.slot, group.flushed = None, slot
+            for group in groups:
                 group.flush()
         finally:
             corked, self._corked = self._corked, None
