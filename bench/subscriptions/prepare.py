@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
 from bus.community import Community, Home, Meter, Tariff
 from bus.registry import apply
+from bus.settings import NatsSettings
 
 HOMES: Final = 50
 """Homes of one community."""

@@ -4,7 +4,7 @@
 
   A  one face     1,000 subscribers of one home: each update is one frame of its community of 50 homes
   B  own home     1,000 subscribers of 1,000 homes in 20 communities of 50: a community's changes go out at
-                  once when its last frame is 5 ms old, and otherwise share one frame
+                  once when its last frame is --gather ms old, and otherwise share one frame
   C  memory       5,000 subscribers of 1,000 homes, as in B, one update a second and home
   S  stalled      A and B once more with 1 % of the clients reading nothing, against A and B without
 
@@ -40,26 +40,27 @@ from bus.broker import Broker, free_port
 
 _PEERS: Final = ("strawberry", "strawberry-core330", "graphql-ws-16", "mercurius", "rawcast")
 _READY_S: Final = 30.0
-_GATHER_MS: Final = 5.0
+_STUFF: Final = "1000 2000"
+"""So many changes of each home that a stalled client watches, so many a second, that the kernel takes no more."""
 _REPOSITORY: Final = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Who watches what in a scenario."""
+    """Who watches what in a scenario, and whether changes share frames."""
 
     connections: int
     homes: int
-    gather_ms: float
+    gathered: bool
     stalled: int = 0
 
 
 SHAPES: Final = {
-    "A": Shape(1000, 1, 0),
-    "B": Shape(1000, 1000, _GATHER_MS),
-    "C": Shape(5000, 1000, _GATHER_MS),
-    "SA": Shape(1000, 1, 0, stalled=10),
-    "SB": Shape(1000, 1000, _GATHER_MS, stalled=10),
+    "A": Shape(1000, 1, gathered=False),
+    "B": Shape(1000, 1000, gathered=True),
+    "C": Shape(5000, 1000, gathered=True),
+    "SA": Shape(1000, 1, gathered=False, stalled=10),
+    "SB": Shape(1000, 1000, gathered=True, stalled=10),
 }
 
 
@@ -105,7 +106,7 @@ def measure(ours: Ours, name: str, directory: Path, kind: str, o: argparse.Names
                 ours.broker.port,
                 connections=shape.connections,
                 homes=shape.homes,
-                gather_ms=shape.gather_ms,
+                gather_ms=o.gather if shape.gathered else 0,
                 stalled=shape.stalled,
             )
         )
@@ -116,6 +117,8 @@ def measure(ours: Ours, name: str, directory: Path, kind: str, o: argparse.Names
         if kind == "C":
             result["rate"] = load.measured(f"rate {shape.homes} {o.memory_secs}", server)
         else:
+            if shape.homes > shape.stalled > 0:
+                load.do(f"stuff {_STUFF}")  # in A the flood is enough
             load.do(f"flood {o.warm_secs} {o.window}")
             result["flood"] = load.measured(f"flood {o.flood_secs} {o.window}", server)
             updates = o.rate * shape.homes / shape.connections
@@ -209,6 +212,7 @@ def main() -> None:
     add("--scenarios", default="ABCS")
     add("--repeats", type=int, default=3)
     add("--window", type=int, default=4, help="undelivered updates per connection in the closed loop")
+    add("--gather", type=float, default=5, help="ms in which the changes of a community share a frame")
     add("--rate", type=float, default=2000, help="deliveries/s of the latency measurement")
     add("--warm-secs", type=float, default=3)
     add("--flood-secs", type=float, default=6)

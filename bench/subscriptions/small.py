@@ -34,7 +34,8 @@ from bench.subscriptions.frames import Source
 from bench.subscriptions.prepare import HOMES, register
 from bench.subscriptions.processes import Pinned
 from bus.broker import Broker, free_port
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
+from bus.settings import NatsSettings
 
 _FACE: Final = (
     "subscription Face($home: ID!) { home(id: $home)"

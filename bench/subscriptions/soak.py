@@ -35,7 +35,9 @@ from bench.subscriptions.frames import Source
 from bench.subscriptions.prepare import HOMES, register
 from bench.subscriptions.processes import Pinned, unsent
 from bus.broker import Broker, free_port
-from bus.client import Bus, Message, NatsSettings, UnavailableError
+from bus.client import Bus, Message
+from bus.errors import UnavailableError
+from bus.settings import NatsSettings
 
 _COMMUNITIES: Final = 20
 _CHANGED: Final = 10

@@ -17,6 +17,7 @@
 //   sync                 change every home until each connection holds its home's latest change
 //   flood SECS WINDOW    closed loop: WINDOW undelivered updates per connection, as fast as it goes
 //   rate HZ SECS         open loop: HZ updates/s in all, round the homes; then wait for what is under way
+//   stuff COUNT HZ       COUNT changes of each home that a stalled connection watches, HZ changes/s in all
 //   idle SECS            only listen
 //
 // Every message tells where it comes from: netPower is 1000.5 + the home's sequence number (0..8191), pvPower
@@ -342,7 +343,7 @@ static void open_conn(int i) {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n";
     struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i / PER_ADDRESS) };
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
-    int one = 1, small = 4096, segment = 1400;
+    int one = 1, small = 2304, segment = 536;
     Conn *c = &conns[i];
     *c = (Conn){ .fd = socket(AF_INET, SOCK_STREAM, 0), .state = HTTP, .home = i % H, .seq = -1 };
     opening++;
@@ -420,6 +421,17 @@ static void fixed_rate(double hz, double secs) {
         if (++k % 32 == 0) pump(0);           // when late, at most 32 changes between reads
     }
 }
+static void stuff(double count, double hz) {  // until the kernel takes nothing more for the stalled
+    int resume = next_home, few = stalled < H ? stalled : H;
+    u64 t0 = now_ns();
+    for (u64 k = 0; few && k < (u64)(count * few); k++) {
+        for (u64 due = t0 + k * (SEC / hz); now_ns() < due;) pump(due);
+        next_home = k % few;
+        publish(now_ns());
+        if (k % 32 == 0) pump(0);
+    }
+    next_home = resume;
+}
 static long unread(void) {                    // bytes that lie before the stalled, unread
     long all = 0;
     for (int i = 0, n; i < N; i++) if (conns[i].state == STALLED && !ioctl(conns[i].fd, FIONREAD, &n)) all += n;
@@ -482,6 +494,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(cmd, "sync")) undelivered = sync_all(20);
         else if (!strcmp(cmd, "flood")) { flood(x, y); undelivered = drain(); }
         else if (!strcmp(cmd, "rate")) { fixed_rate(x, y); undelivered = drain(); }
+        else if (!strcmp(cmd, "stuff")) { stuff(x, y); undelivered = drain(); }
         else if (!strcmp(cmd, "idle")) { while (now_ns() < t0 + x * SEC) pump(t0 + x * SEC); S.last = 0; }
         else { fprintf(stderr, "unknown command %s", line); return 2; }
         report(cmd, ((S.last ? S.last : now_ns()) - t0) / 1e9, undelivered);    // up to the last delivery
