@@ -40,6 +40,8 @@ async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
         development=settings.development,
         watch_directory=WATCH if WATCH.is_dir() else None,
         allowed_origins=settings.allowed_origins,
+        document_directories=(WATCH.parent, *settings.documents),
+        trusted_only=settings.trusted_only,
     )
     async with AsyncExitStack() as stack:
         async with answering(settings.host, settings.port, shared=shared):

@@ -73,6 +73,13 @@ class Settings(BaseSettings):
         BeforeValidator(_list),
         Field(description="further origins whose pages may open a WebSocket, a JSON list"),
     ] = ()
+    documents: Annotated[
+        tuple[Path, ...],
+        NoDecode,
+        BeforeValidator(_list),
+        Field(description="folders of trusted documents beside the watch's own, a JSON list"),
+    ] = ()
+    trusted_only: Annotated[bool, Field(description="refuse documents that are not trusted")] = False
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the aggregator's metrics on `host`; 0: none")
     ] = 0

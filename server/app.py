@@ -51,12 +51,12 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     live = Live(bus, now_ms=_now_ms)
     alerts = Alerts(bus)
     schema, context = build_schema(), Context(directory, live, alerts)
-    operations, executor = Operations(schema.core), Executor(schema, context)
-    documents = Documents(operations, options.document_directories, trusted_only=options.trusted_only)
+    executor = Executor(schema, context)
+    documents = Documents(Operations(schema.core), options.document_directories, trusted_only=options.trusted_only)
     hub = Hub(Planner(schema.core, context, directory, make_reference), live.follow, text_head)
     metrics = Metrics(bus, directory, live, hub)
     desk = Desk(
-        operations=operations,
+        documents=documents,
         hub=hub,
         execute=executor.execute,
         stream=executor.stream,

@@ -14,12 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from graphql import GraphQLError, OperationDefinitionNode, parse, print_ast
 
+from bus.errors import ConfigurationError
 from schema.operations import Operation, OperationError, Operations
 
 _PREFIX: Final = "sha256:"
 
 
-class DocumentError(Exception):
+class DocumentError(ConfigurationError):
     """Raised when a folder of trusted documents cannot be used; the text names the file."""
 
 

@@ -18,8 +18,9 @@ from graphql import GraphQLError
 
 from schema.build import make_reference
 from schema.errors import translate
-from schema.operations import Operation, OperationError, Operations
+from schema.operations import Operation, OperationError
 from server import groups
+from server.documents import Documents, fault
 from server.frames import text_frame
 from server.groups import Member
 from server.hub import Hub
@@ -63,7 +64,7 @@ class Wire(groups.Wire, Protocol):
 class Desk:
     """What the sessions of a process share."""
 
-    operations: Operations
+    documents: Documents
     hub: Hub
     execute: Callable[[str, str | None, dict[str, Any] | None], Awaitable[bytes]]
     """Execute a query or mutation; return its result as JSON."""
@@ -176,9 +177,9 @@ class Session:
         self._say(_ACK)
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        fault = _fault(message)
-        if fault is not None:
-            self._refuse(fault)
+        wrong = _fault(message)
+        if wrong is not None:
+            self._refuse(wrong)
             return
         if self._stage != _READY:
             self._close(Close.UNAUTHORIZED, "Unauthorized")
@@ -191,9 +192,8 @@ class Session:
             limit = self._desk.max_operations
             self._error(id, [GraphQLError(f"{limit} operations are open on this connection, as many as are allowed")])
             return
-        query, name, variables = payload["query"], payload.get("operationName"), payload.get("variables")
         try:
-            operation = self._desk.operations.open(query, name)
+            query, operation, name, variables = self._desk.documents.open(payload)
             if operation.is_subscription and not operation.events:
                 self._join(id, operation, variables)
                 return
@@ -326,10 +326,6 @@ def _fault(message: dict[str, Any]) -> str | None:
     payload = message.get("payload")
     if not (isinstance(message.get("id"), str) and message["id"]):
         return "subscribe needs an id, a string that is not empty"
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
-        return "subscribe needs a payload with a query, a string"
-    if not isinstance(payload.get("variables"), dict | None):
-        return "the variables of subscribe are an object"
-    if not isinstance(payload.get("operationName"), str | None):
-        return "the operationName of subscribe is a string"
-    return None
+    if not isinstance(payload, dict):
+        return "subscribe needs a payload, an object"
+    return fault(payload)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from server.documents import Documents
 from server.session import MAX_OWED_BYTES, PHASES, Desk, Session
 from tests.server.test_groups import COMMUNITY, HOME, FakeWire, loads
 from tests.server.test_hub import Clock, Stand
@@ -26,7 +27,7 @@ class Office:
         self.events: asyncio.Queue[tuple[bytes, bool] | None] = asyncio.Queue()
         self.streams = 0
         self.desk = Desk(
-            operations=self.stand.operations,
+            documents=Documents(self.stand.operations),
             hub=self.stand.hub,
             execute=self._execute,
             stream=self._stream,
