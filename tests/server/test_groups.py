@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from server.frames import text_head
 from server.groups import Group, Member
 from tests.resolvers.frames import community_state, frame, home_state
 from tests.schema.test_plans import CORE, make_planner
+from tests.schema.test_projection import TODAY
 
 COMMUNITY = 'subscription { community(id: "demo") { load } }'
 TIMED = 'subscription { community(id: "demo") { measuredAt load } }'
@@ -523,3 +525,43 @@ def test_whatever_happens_a_member_ends_with_the_latest_state_and_nothing_is_dou
         # in order: what was heard is found in what happened, one after the other
         rest = iter(states)
         assert all(any(state == load for state in rest) for load in heard[who]) or who in missed
+
+
+FIELDS = ["load", "pvPower", "light", "selfSufficiency", "today { shared }"]
+STATES = st.fixed_dictionaries(
+    {
+        "load_w": st.sampled_from([0.0, 1.0, 1.04]),
+        "pv_power_w": st.sampled_from([None, 1.0]),
+        "light": st.sampled_from(["GREEN", "RED"]),
+        "self_sufficiency": st.sampled_from([None, 0.5]),
+        "measured_at": st.integers(0, 2),
+        "today": st.sampled_from([None, TODAY, msgspec.structs.replace(TODAY, shared_wh=6)]),
+    }
+)
+CHOICE = st.lists(st.sampled_from(FIELDS), unique=True)
+
+
+@settings(deadline=None)
+@given(CHOICE, CHOICE, st.booleans(), st.lists(st.tuples(STATES, st.none() | STATES), min_size=1, max_size=8))
+def test_whatever_is_selected_each_visible_change_is_sent_and_no_other(
+    home: list[str],
+    community: list[str],
+    of_home: bool,
+    changes: list[tuple[dict[str, Any], dict[str, Any] | None]],
+) -> None:
+    whole = f"{{ __typename {' '.join(community)} }}"
+    document = f'subscription {{ community(id: "demo") {whole} }}'
+    if of_home:
+        document = f'subscription {{ home(id: "demo.home-1") {{ homeId {" ".join(home)} community {whole} }} }}'
+    stand = Stand(document)
+    wire, _ = stand.join()
+    heard: list[Any] = []
+    expected: list[Any] = []
+    for state, changed in [(changes[0][0], changes[0][1] or {}), *changes]:
+        stand.source.send(*([] if changed is None else [home_state(**changed)]), **state)
+        root: Any = stand.source.feed.live_home("home-1") if of_home else stand.source.feed.community_state()
+        now = json.loads(stand.plan.execute(root))
+        if expected[-1:] != [now]:
+            expected.append(now)
+        heard += [message["payload"] for message in wire.take()]
+        assert heard == expected
