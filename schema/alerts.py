@@ -39,7 +39,9 @@ class Alert:
         metadata={SOURCE: _home},
     )
     meter: str | None = shows("alert.meter", "The meter that it is about; null where it is about none.")
-    value: Watts | None = shows("alert.value", "The surplus or import at that moment, in W, unsigned; null for a meter.")
+    value: Watts | None = shows(
+        "alert.value", "The surplus or import at that moment, in W, unsigned; null for a meter."
+    )
     limit: Watts | None = shows("alert.limit", "The limit that was crossed, in W, unsigned; null for a meter.")
 
 

@@ -40,6 +40,7 @@ Memory = tuple[Any, ...]
 
 _DEFINITION: Final = "strawberry-definition"
 _encode: Final = msgspec.json.encode
+_DIGITS: Final = {"Watts": 1, "Ratio": 4, "WattHours": 0}
 
 
 class NotCompilableError(Exception):
@@ -322,10 +323,21 @@ def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
     def written(value: Any) -> bytes:
         return b"null" if value is None else _encode(serialize(value))
 
+    digits = _DIGITS.get(of.name)
+    if digits is None:
+        return written
+
     def written_number(value: Any) -> bytes:
+        # The scalar's own way in a third of the time; what is unusual takes that way.
         if value is None:
             return b"null"
-        whole = int(value)
-        return b"%d" % whole if whole == value and -EXACT < whole < EXACT else _encode(serialize(value))
+        if -EXACT < value < EXACT:
+            rounded = round(value, digits)
+            whole = int(rounded)
+            if whole == rounded and (digits or whole == value):  # half a Wh is an error, not rounded
+                return b"%d" % whole
+            if digits:
+                return _encode(rounded)
+        return _encode(serialize(value))
 
-    return written_number if of.name in ("Watts", "WattHours", "Ratio") else written
+    return written_number
