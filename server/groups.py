@@ -138,6 +138,8 @@ class Group:
         self.members.pop(member, None)
         self._ahead.pop(member, None)
         member.group = None
+        if not self.members:
+            self._payload = b""  # nobody is woken any more: whoever joins next is shown what is so then
 
     def close(self) -> None:
         """Let go of what is watched: nobody is left."""

@@ -427,6 +427,17 @@ def test_a_selection_that_does_not_compile_is_executed_once_a_change() -> None:
 # --- what is left ---
 
 
+@pytest.mark.parametrize("document", [COMMUNITY, SLOTTED.replace("step: 10", "step: 1")])
+def test_who_joins_a_group_that_was_empty_gets_the_state_of_now(document: str) -> None:
+    stand = Stand(document)
+    stand.source.send(load_w=1.0)
+    _, member = stand.join()
+    stand.group.leave(member)
+    stand.source.send(load_w=2.0)
+    wire, _ = stand.join()
+    assert loads(wire) == [2]
+
+
 def test_a_group_that_was_closed_holds_nothing() -> None:
     stand = Stand('subscription { home(id: "demo.home-1") { load community { load } } }')
     _, member = stand.join()
