@@ -65,9 +65,10 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
     )
+    streams = Streams(hub, executor, options.keep_alive_s)
     endpoint = Endpoint(
         Answers(schema.core, documents, executor),
-        Streams(hub, executor, options.keep_alive_s),
+        streams,
         Sockets(desk, options.allowed_origins),
         options,
     )
@@ -103,13 +104,15 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
             Route("/watch", lambda _: RedirectResponse("/watch/")),
             Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True)),
         ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(SecurityHeaders), Middleware(CountRequests, metrics=metrics)],
         exception_handlers={Exception: _show_error},
         lifespan=lifespan,
         max_body_size=options.max_body_bytes,
     )
+    app.state.end_streams = streams.end  # for whoever runs the app: before a server waits for its connections to end
+    return app
 
 
 async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -37,6 +37,7 @@ _NEXT: Final = b"event: next\ndata: "
 _END: Final = b"\n\n"
 _COMPLETE: Final = b"event: complete\ndata: \n\n"  # without a data line a browser would drop the event
 _COMMENT: Final = b":\n\n"
+_RETRY_MS: Final = (500, 5000)  # all clients of a server that ends shall not come back at once
 
 
 class Streams:
@@ -46,6 +47,14 @@ class Streams:
         self._hub = hub
         self._executor = executor
         self._keep_alive_s = keep_alive_s
+        self._works: set[asyncio.Future[None]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """End all streams: the server ends. Each client is told after how long to come back."""
+        self._ended = True
+        for work in self._works:
+            work.cancel()
 
     async def run(self, opened: Request | Result, last_event_id: str | None, receive: Receive, send: Send) -> None:
         """Answer one request, until it is complete or the client is gone.
@@ -55,13 +64,19 @@ class Streams:
         stream = _Stream(self._hub, send)
         work = asyncio.ensure_future(self._work(stream, opened, last_event_id))
         stream.aborted = work.cancel
+        self._works.add(work)
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._works.discard(work)
             for task in (work, gone):
                 task.cancel()
             await asyncio.wait((work, gone))
+        if self._ended and work.cancelled():
+            retry_ms = random.randrange(*_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+            await stream.send(b"retry: %d\n\n" % retry_ms, more=False)
+            return
         if not work.cancelled():
             try:
                 work.result()

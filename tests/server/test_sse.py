@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,12 +10,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from bus.client import Bus
+from server.documents import Documents
+from server.execution import Executor
 from server.options import ServerOptions
+from server.sse import Streams
 from tests.resolvers.frames import Publisher, community, eventually, home_state, register
 from tests.server.served import metric, next_of, serving, subscribed, until_ready
 from tests.server.test_alerts import raise_alert
+from tests.server.test_hub import Clock, Stand
 
 HOME = 'subscription { home(id: "demo.home-1") { load } }'
 ALERTS = 'subscription { alerts(home: "demo.home-1", after: "0") { kind } }'
@@ -180,3 +186,67 @@ async def test_a_slow_stream_skips_states_and_ends_with_the_latest(url: str, pub
             tail = (tail + data)[-30_000:]
     assert received < number
     writer.close()
+
+
+class Client:
+    """The ASGI side of a client: what it was sent; takes nothing while `takes` is cleared."""
+
+    def __init__(self) -> None:
+        self.takes = asyncio.Event()
+        self.takes.set()
+        self.sent = b""
+        self.over = False
+
+    async def receive(self) -> Message:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def send(self, message: Message) -> None:
+        await self.takes.wait()
+        if message["type"] == "http.response.body":
+            self.sent += message["body"]
+            self.over = not message["more_body"]
+
+
+class Answering(Executor):
+    """Answers when the test says so, which is never."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def execute(self, query: str, name: str | None, variables: dict[str, Any] | None) -> bytes:
+        self.asked.set()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+
+async def test_streams_of_a_server_that_ends_are_told_when_to_come_back() -> None:
+    stand, client, executor = Stand(Clock()), Client(), Answering()
+    streams = Streams(stand.hub, executor, 12.0)
+    opened = Documents(stand.operations).open({"query": "{ __typename }"})
+    running = asyncio.ensure_future(streams.run(opened, None, client.receive, client.send))
+    async with asyncio.timeout(10):
+        await executor.asked.wait()
+        streams.end()
+        await running
+    assert client.over
+    assert re.fullmatch(rb":\n\nretry: \d{3,4}\n\n", client.sent)
+
+
+async def test_a_stream_that_is_aborted_ends_though_its_client_takes_nothing() -> None:
+    stand, client = Stand(Clock()), Client()
+    opened = Documents(stand.operations).open({"query": HOME})
+    running = asyncio.ensure_future(
+        Streams(stand.hub, Answering(), 12.0).run(opened, None, client.receive, client.send)
+    )
+    async with asyncio.timeout(10):
+        while not stand.hub.statistics().members:
+            await stand.clock.move(0)
+        (group,) = stand.hub._groups.values()
+        (member,) = group.members
+        client.takes.clear()
+        member.wire.write(b"event: next\ndata: {}\n\n")
+        assert member.wire.paused
+        member.wire.abort()
+        await running
+    assert stand.hub.statistics().members == 0
