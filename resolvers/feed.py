@@ -107,13 +107,15 @@ class Feed:
 
     def live_home(self, home: str) -> LiveHome | None:
         """Return a home with its community, or None if there is no state of it."""
-        if self._frame is None:
+        frame = self._frame
+        if frame is None:
             return None
-        if home not in self._fresh:
-            self._states[home] = self._decode_home(self._frame, home)
+        if home in self._fresh:
+            state = self._states[home]
+        else:
+            state = self._states[home] = self._decode_home(frame, home)
             self._fresh.add(home)
-        state = self._states[home]
-        return None if state is None else LiveHome(state, self._frame.state)
+        return None if state is None else LiveHome(state, frame.state)
 
     # --- watching ---
 

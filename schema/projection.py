@@ -69,6 +69,8 @@ class Projection:
         self._template = template
         self._plain = [(leaf.read, leaf.write) for leaf in leaves]
         self._visible = [index for index, leaf in enumerate(leaves) if leaf.counts]
+        self.all_counts = len(self._visible) == len(leaves)
+        """Every part is visible."""
         self.memory: Memory = tuple(
             None if leaf.below is None else leaf.below.memory
             for leaf in leaves
@@ -327,17 +329,19 @@ def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
     if digits is None:
         return written
 
+    pattern = b"%%.%df" % digits
+
     def written_number(value: Any) -> bytes:
         # The scalar's own way in a third of the time; what is unusual takes that way.
         if value is None:
             return b"null"
         if -EXACT < value < EXACT:
-            rounded = round(value, digits)
-            whole = int(rounded)
-            if whole == rounded and (digits or whole == value):  # half a Wh is an error, not rounded
+            whole = int(value)
+            if whole == value:
                 return b"%d" % whole
             if digits:
-                return _encode(rounded)
+                text = (pattern % value).rstrip(b"0").rstrip(b".")
+                return text if text != b"-0" else b"0"
         return _encode(serialize(value))
 
     return written_number

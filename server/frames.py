@@ -5,6 +5,7 @@ After RFC 6455, without extensions. No I/O, no clock, no logging happens here.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 CONTINUATION: Final = 0x0
@@ -198,6 +199,7 @@ def text_frame(payload: bytes) -> bytes:
     return frame(TEXT, payload)
 
 
+@lru_cache(maxsize=4096)
 def text_head(size: int) -> bytes:
     """Return what goes before a text payload of `size` bytes in one frame."""
     return _head(TEXT, size)

@@ -199,7 +199,7 @@ class Group:
                 memory = self._memory
                 counts.fallbacks += 1
             else:
-                visible = projection.visible(parts)
+                visible = parts if projection.all_counts else projection.visible(parts)
                 if visible == self._visible and not force:
                     counts.suppressed += 1
                     return False
@@ -219,6 +219,11 @@ class Group:
         """Send the payload to members: one frame head per length of id, one frame where ids are equal."""
         payload, schedule = self._payload, self._schedule
         slotted = bool(self.plan.every_ms)
+        if len(self.members) == 1 and not (slotted or skipped):  # a home that one device watches
+            (member,) = self.members
+            self._send_to(member, payload, at_once=True)
+            self._speak_later()
+            return
         length, frame_head, last_head, end, tail, frame = -1, b"", b"", b"", b"", b""
         sent = size = 0
         for member in list(self.members):
@@ -247,8 +252,9 @@ class Group:
         self._counts.bytes += size
         self._speak_later()
 
-    def _send_to(self, member: Member, payload: bytes) -> None:
-        if member.wire.paused:
+    def _send_to(self, member: Member, payload: bytes, *, at_once: bool = False) -> None:
+        wire = member.wire
+        if wire.paused:
             self._conflate(member)
             return
         frame = member.head + payload + member.end
@@ -256,7 +262,10 @@ class Group:
             frame = self._frame_head(len(frame)) + frame
         self._counts.sent += 1
         self._counts.bytes += len(frame)
-        self._schedule.put(member, frame)
+        if at_once:
+            wire.write(frame)
+        else:
+            self._schedule.put(member, frame)
 
     def _speak_later(self) -> None:
         if self.plan.max_silence_ms and self.members:
