@@ -44,8 +44,9 @@ async def serve(
     """
     listener = listen(host, port, shared=shared)
     try:
+        app = create_app(bus, options)
         config = uvicorn.Config(
-            create_app(bus, options),
+            app,
             http="httptools",
             ws=DirectWebSocketProtocol,
             ws_max_size=options.max_body_bytes,
@@ -56,7 +57,7 @@ async def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=options.drain_s,
         )
-        server = _Server(config, _url(listener, host), on_started)
+        server = _Server(config, _url(listener, host), on_started, app.state.end_streams)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(running)
@@ -71,10 +72,17 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, less its signal handlers, plus a call when it answers."""
+    """uvicorn's server, less its signal handlers, plus a call when it answers and one before it ends."""
 
-    def __init__(self, config: uvicorn.Config, url: str, on_started: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        url: str,
+        on_started: Callable[[str], None] | None,
+        end_streams: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._end_streams = end_streams
         self._url = url
         self._on_started = on_started
 
@@ -88,6 +96,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._on_started is not None:
             self._on_started(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell event streams to come back, then end as uvicorn does."""
+        self._end_streams()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

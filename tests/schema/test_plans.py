@@ -145,7 +145,8 @@ def test_the_ends_of_the_ranges_are_in_them() -> None:
 
 def test_a_home_watches_its_community_only_if_it_shows_it() -> None:
     def shows(selection: str, rest: str = "") -> bool:
-        return plan_of(f'subscription {{ home(id: "demo.home-1") {{ {selection} }} }} {rest}').community_fields != frozenset()
+        document = f'subscription {{ home(id: "demo.home-1") {{ {selection} }} }} {rest}'
+        return plan_of(document).community_fields != frozenset()
 
     assert not shows("load")
     assert shows("c: community { trend }")

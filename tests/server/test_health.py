@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 
-from bus.client import Bus, NatsSettings
+from bus.client import Bus
+from bus.settings import NatsSettings
 from server.options import ServerOptions
 from tests.conftest import NatsServer
 from tests.resolvers.frames import Publisher, community, eventually, home_state, register
