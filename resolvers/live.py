@@ -7,6 +7,7 @@ wins: whoever is slow skips states and holds nothing in memory.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
@@ -39,11 +40,21 @@ class Live:
     """The latest frame of each community that is followed; `run` must run beside it.
 
     `patience_s`: how long a question waits for NATS; `idle_s`: how long a community is followed
-    after the last question. `now_ms` tells the time in ms since 1970 UTC.
+    after the last question. `now_ms` tells the time in ms since 1970 UTC. `took` is told the seconds
+    from each frame to the last write that it caused at once.
     """
 
-    def __init__(self, bus: Bus, *, now_ms: Callable[[], int], patience_s: float = 2.0, idle_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        now_ms: Callable[[], int],
+        patience_s: float = 2.0,
+        idle_s: float = 60.0,
+        took: Callable[[float], None] | None = None,
+    ) -> None:
         self._bus = bus
+        self._took = took
         self._now_ms = now_ms
         self._patience_s = patience_s
         self._idle_s = idle_s
@@ -175,7 +186,10 @@ class Live:
 
     async def _keep_once(self, feed: Feed) -> None:
         async def take(payload: bytes) -> None:
+            began = time.perf_counter()
             feed.take(payload, self._now_ms())
+            if self._took is not None:
+                self._took(time.perf_counter() - began)
 
         end = await self._bus.subscribe(live_subject(feed.community), take)
         try:

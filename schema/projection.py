@@ -236,7 +236,12 @@ class _Compiler:
 
     def _writer(self, of: GraphQLOutputType, fields: list[FieldDetails]) -> Callable[[Any], bytes]:
         if isinstance(of, GraphQLNonNull):
-            return _required(self._writer(of.of_type, fields))
+            inner = of.of_type
+            if isinstance(inner, GraphQLEnumType):
+                return _enum_writer(inner, nullable=False)
+            if isinstance(inner, GraphQLScalarType) and inner.name in _DIGITS:
+                return _number_writer(inner)
+            return _required(self._writer(inner, fields))
         if isinstance(of, GraphQLList):
             return _list_writer(self._writer(of.of_type, fields))
         if isinstance(of, GraphQLObjectType):
@@ -307,8 +312,8 @@ def _list_writer(write: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     return written
 
 
-def _enum_writer(of: GraphQLEnumType) -> Callable[[Any], bytes]:
-    known: dict[Any, bytes] = {None: b"null"}  # as large as the enum
+def _enum_writer(of: GraphQLEnumType, *, nullable: bool = True) -> Callable[[Any], bytes]:
+    known: dict[Any, bytes] = {None: b"null"} if nullable else {}  # as large as the enum
 
     def written(value: Any) -> bytes:
         text = known.get(value)
@@ -320,21 +325,24 @@ def _enum_writer(of: GraphQLEnumType) -> Callable[[Any], bytes]:
 
 
 def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
-    serialize = of.serialize
+    write: Callable[[Any], bytes]
+    if of.name in _DIGITS:
+        write = _number_writer(of)
+    else:
+        serialize = of.serialize
 
-    def written(value: Any) -> bytes:
-        return b"null" if value is None else _encode(serialize(value))
+        def write(value: Any) -> bytes:
+            return _encode(serialize(value))
 
-    digits = _DIGITS.get(of.name)
-    if digits is None:
-        return written
+    return lambda value: b"null" if value is None else write(value)
 
+
+def _number_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
+    """Write numbers of a scalar in a third of its own time; what is unusual goes its own way. None raises."""
+    serialize, digits = of.serialize, _DIGITS[of.name]
     pattern = b"%%.%df" % digits
 
-    def written_number(value: Any) -> bytes:
-        # The scalar's own way in a third of the time; what is unusual takes that way.
-        if value is None:
-            return b"null"
+    def written(value: Any) -> bytes:
         if -EXACT < value < EXACT:
             whole = int(value)
             if whole == value:
@@ -344,4 +352,4 @@ def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
                 return text if text != b"-0" else b"0"
         return _encode(serialize(value))
 
-    return written_number
+    return written

@@ -48,7 +48,7 @@ _RETRY_S: Final = 1.0
 def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     """Return the app; raise DocumentError. It uses `bus` until its lifespan ends and leaves it open."""
     directory = Directory(Registry(), now_ms=_now_ms)
-    live = Live(bus, now_ms=_now_ms)
+    live = Live(bus, now_ms=_now_ms, took=lambda seconds: metrics.frame_seconds.observe(seconds))
     alerts = Alerts(bus)
     schema, context = build_schema(), Context(directory, live, alerts)
     executor = Executor(schema, context)

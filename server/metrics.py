@@ -38,6 +38,12 @@ class Metrics:
             ["path"],
             registry=self.registry,
         )
+        self.frame_seconds = Histogram(
+            "commonwatt_frame_to_write_seconds",
+            "Time from a frame to the last write that it caused at once.",
+            buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+            registry=self.registry,
+        )
         self.websockets = Gauge("commonwatt_websocket_connections", "WebSockets open.", registry=self.registry)
         self.registry.register(_State(bus, directory, live, hub))
         ProcessCollector(registry=self.registry)
