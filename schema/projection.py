@@ -33,14 +33,14 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.values import VariableValues, get_argument_values
 
 from schema.fields import COUNTS, SOURCE
-from schema.scalars import EXACT, check_step, quantise, show_with_hysteresis
+from schema.scalars import check_step, quantise, show_with_hysteresis
+from schema.writers import DIGITS, enum_writer, list_writer, number_writer, required, scalar_writer
 
 Memory = tuple[Any, ...]
 """The values shown before, one per field with a `step`, a memory per nullable object with such fields."""
 
 _DEFINITION: Final = "strawberry-definition"
 _encode: Final = msgspec.json.encode
-_DIGITS: Final = {"Watts": 1, "Ratio": 4, "WattHours": 0}
 
 
 class NotCompilableError(Exception):
@@ -238,19 +238,19 @@ class _Compiler:
         if isinstance(of, GraphQLNonNull):
             inner = of.of_type
             if isinstance(inner, GraphQLEnumType):
-                return _enum_writer(inner, nullable=False)
-            if isinstance(inner, GraphQLScalarType) and inner.name in _DIGITS:
-                return _number_writer(inner)
-            return _required(self._writer(inner, fields))
+                return enum_writer(inner, nullable=False)
+            if isinstance(inner, GraphQLScalarType) and inner.name in DIGITS:
+                return number_writer(inner)
+            return required(self._writer(inner, fields))
         if isinstance(of, GraphQLList):
-            return _list_writer(self._writer(of.of_type, fields))
+            return list_writer(self._writer(of.of_type, fields))
         if isinstance(of, GraphQLObjectType):
             # In a list a step has no memory: it rounds, as queries do.
             return _object_writer(self._below(of, fields, rounding=True))
         if isinstance(of, GraphQLEnumType):
-            return _enum_writer(of)
+            return enum_writer(of)
         if isinstance(of, GraphQLScalarType):
-            return _scalar_writer(of)
+            return scalar_writer(of)
         raise NotCompilableError(f"type {of}")
 
     def _below(self, of: GraphQLObjectType, fields: list[FieldDetails], *, rounding: bool = False) -> Projection:
@@ -294,62 +294,3 @@ def _rounding(leaf: _Leaf) -> _Leaf:
         return leaf._replace(below=None)  # its writer shows it as at first, which is rounded
     write = leaf.write
     return leaf._replace(step=None, write=lambda value: write(None if value is None else quantise(value, step)))
-
-
-def _required(write: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    def required(value: Any) -> bytes:
-        if value is None:
-            raise ValueError("null where the schema allows none")
-        return write(value)
-
-    return required
-
-
-def _list_writer(write: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    def written(values: Any) -> bytes:
-        return b"null" if values is None else b"[" + b",".join([write(value) for value in values]) + b"]"
-
-    return written
-
-
-def _enum_writer(of: GraphQLEnumType, *, nullable: bool = True) -> Callable[[Any], bytes]:
-    known: dict[Any, bytes] = {None: b"null"} if nullable else {}  # as large as the enum
-
-    def written(value: Any) -> bytes:
-        text = known.get(value)
-        if text is None:
-            text = known[value] = _encode(of.serialize(value))
-        return text
-
-    return written
-
-
-def _scalar_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
-    write: Callable[[Any], bytes]
-    if of.name in _DIGITS:
-        write = _number_writer(of)
-    else:
-        serialize = of.serialize
-
-        def write(value: Any) -> bytes:
-            return _encode(serialize(value))
-
-    return lambda value: b"null" if value is None else write(value)
-
-
-def _number_writer(of: GraphQLScalarType) -> Callable[[Any], bytes]:
-    """Write numbers of a scalar in a third of its own time; what is unusual goes its own way. None raises."""
-    serialize, digits = of.serialize, _DIGITS[of.name]
-    pattern = b"%%.%df" % digits
-
-    def written(value: Any) -> bytes:
-        if -EXACT < value < EXACT:
-            whole = int(value)
-            if whole == value:
-                return b"%d" % whole
-            if digits:
-                text = (pattern % value).rstrip(b"0").rstrip(b".")
-                return text if text != b"-0" else b"0"
-        return _encode(serialize(value))
-
-    return written
