@@ -15,7 +15,7 @@ from aggregator.today import todays
 from bus.messages import Frame, Light, Today, encode
 
 _LEAST_S: Final = 0.1
-_BEHIND_S: Final = 2.0
+_BEHIND_S: Final = 5.0
 _SHARE: Final = 5
 _TODAY_MS: Final = 10_000
 

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 MISCONFIGURED: Final = 2
 TAKEN_OVER: Final = 3
 
+_AGAIN_S: Final = 3.5
+
 
 def run(process: str, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `work` until it ends or a signal cancels it; leave with the exit code that its end asks for."""
@@ -86,6 +88,8 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         nonlocal stopped
         stopped = True
         task.cancel()
+        # A wait inside a library may swallow a cancellation; what has not ended by then is told again.
+        loop.call_later(_AGAIN_S, stop)
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop)
