@@ -196,6 +196,11 @@ class Community(_Part):
         return {home.id: home for home in self.homes}
 
     @cached_property
+    def members_by_id(self) -> dict[str, Member]:
+        """Members by id."""
+        return {member.id: member for member in self.members}
+
+    @cached_property
     def home_of_meter(self) -> dict[str, tuple[Home, Meter]]:
         """Home and meter by the meter's id."""
         return {meter.id: (home, meter) for home in self.homes for meter in home.meters}
