@@ -15,6 +15,11 @@ _DAY: Final = 86_400.0
 
 REGISTRY: Final = "registry"
 CHECKPOINTS: Final = "checkpoints"
+REVOKED: Final = "revoked"
+
+REVOKED_DAYS: Final = 401
+"""Days that revoked tokens are remembered: longer than any token lasts."""
+_MOST_REVOKED: Final = 250_000  # of them a server holds about 40 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,13 @@ def configurations(keep: Retention) -> list[StreamConfig]:
             max_msg_size=1024 * 1024,
         )
 
-    def bucket(name: str, per_key: int) -> StreamConfig:
+    def bucket(name: str, per_key: int, *, days: float | None = None, most: int | None = None) -> StreamConfig:
         return StreamConfig(
             name=f"KV_{name}",
             subjects=[f"$KV.{name}.>"],
             max_msgs_per_subject=per_key,
+            max_msgs=most,
+            max_age=None if days is None else days * _DAY,
             storage=StorageType.FILE,
             num_replicas=keep.replicas,
             allow_direct=True,
@@ -73,6 +80,7 @@ def configurations(keep: Retention) -> list[StreamConfig]:
         # Versions of a community are never overwritten: the bucket keeps every one of them.
         bucket(REGISTRY, -1),
         bucket(CHECKPOINTS, 1),
+        bucket(REVOKED, 1, days=REVOKED_DAYS, most=_MOST_REVOKED),
     ]
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from server.tokens import Tokens
+
 STATIC: Final = Path(__file__).parent / "static"
 
 
@@ -31,6 +33,8 @@ class ServerOptions:
     """Folders of trusted documents, `*.graphql`, which clients may ask for by their id."""
     trusted_only: bool = False
     """Refuse all other documents."""
+    tokens: Tokens | None = None
+    """Says who asks; None: sign-in is off, everybody sees everything."""
     keep_alive_s: float = 12.0
     """How long an event stream may be silent before a comment is sent."""
     drain_s: int = 2
