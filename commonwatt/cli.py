@@ -93,6 +93,7 @@ def _show_addresses(url: str, nats_url: str) -> None:
         "commonwatt serve --nats-url nats://127.0.0.1:4222 --port 8000",
         "commonwatt serve --workers 4",
         "commonwatt serve --nats-url tls://nats.example.org --nats-credentials server.creds --host 0.0.0.0",
+        "commonwatt serve --sign-in off --development",
     )
 )
 @with_nats
@@ -101,7 +102,14 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.", show_default="8000")] = None,
     development: Annotated[
-        bool | None, typer.Option("--development", help="Show GraphiQL.", show_default="off")
+        bool | None, typer.Option("--development", help="Show GraphiQL, take any document.", show_default="off")
+    ] = None,
+    sign_in: Annotated[
+        str | None, typer.Option(help="required, or off on a loopback address.", show_default="required")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the key for tokens lies, made if absent.", show_default="the user's data directory"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes on the one port.")] = 1,
     shared_port: Annotated[bool, typer.Option("--shared-port", hidden=True)] = False,

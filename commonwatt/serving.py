@@ -1,5 +1,6 @@
 """The server, wired: connected to NATS, in one process or in several on one port."""
 
+import asyncio
 import gc
 import sys
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ import structlog
 
 from commonwatt.running import connected
 from commonwatt.settings import Settings, SettingsError
+from commonwatt.signing import tokens_of
 from commonwatt.supervisor import Child, Supervisor
 from commonwatt.waiting import answering
 from server.options import ServerOptions
@@ -23,10 +25,12 @@ WATCH: Final = Path(__file__).resolve().parent.parent / "watch" / "web"
 async def serve_by_workers(settings: Settings, workers: int) -> None:
     """Run several servers on one port, each on its own; the system spreads connections over them.
 
-    A port that is taken, or 0, is refused: all of them must know it.
+    A port that is taken, or 0, is refused: all of them must know it. So is a key for tokens that is not usable.
     """
     if settings.port == 0:
         raise SettingsError("port 0 with several workers: they need one port to share, choose it with --port")
+    if settings.sign_in == "required":
+        tokens_of(settings)
     listen(settings.host, settings.port).close()
     command = [sys.executable, "-m", "commonwatt", "serve", "--shared-port"]
     children = [Child(f"serve-{number}", command, environment=settings.environment) for number in range(1, workers + 1)]
@@ -36,12 +40,16 @@ async def serve_by_workers(settings: Settings, workers: int) -> None:
 
 async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
     """Run the server; with `shared` others may listen on its port."""
+    tokens = tokens_of(settings) if settings.sign_in == "required" else None
+    if tokens is not None and settings.token_secret:
+        log.warning("whoever knows the development secret can sign in as anybody")
     options = ServerOptions(
         development=settings.development,
         watch_directory=WATCH if WATCH.is_dir() else None,
         allowed_origins=settings.allowed_origins,
         document_directories=(WATCH.parent, *settings.documents),
-        trusted_only=settings.trusted_only,
+        trusted_only=not settings.development if settings.trusted_only is None else settings.trusted_only,
+        tokens=tokens,
     )
     async with AsyncExitStack() as stack:
         async with answering(settings.host, settings.port, shared=shared):
@@ -50,6 +58,9 @@ async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
+        if tokens is not None:
+            keys = asyncio.create_task(tokens.follow_keys())
+            stack.callback(keys.cancel)
         await serve(
             bus,
             options,

@@ -4,11 +4,13 @@ The environment is stronger than the file, a command's options are stronger than
 unknown key or a bad value stops the start, naming the key and the form expected.
 """
 
+import ipaddress
 import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError
@@ -29,6 +31,7 @@ _PREFIX: Final = "COMMONWATT_"
 _FILE: Final = "COMMONWATT_CONFIG"
 _OTHERS: Final = {_FILE, "COMMONWATT_TOKEN"}
 """Variables that are no settings: where the file is, and what `commonwatt watch` signs in with."""
+_FILES: Final = ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "token_key")
 
 
 class SettingsError(ConfigurationError):
@@ -66,7 +69,7 @@ class Settings(BaseSettings):
     ] = 35
     host: Annotated[str, Field(description="address that the server listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port of the server; 0: any free one")] = 8000
-    development: Annotated[bool, Field(description="show GraphiQL")] = False
+    development: Annotated[bool, Field(description="show GraphiQL, take any document")] = False
     allowed_origins: Annotated[
         tuple[str, ...],
         NoDecode,
@@ -79,11 +82,31 @@ class Settings(BaseSettings):
         BeforeValidator(_list),
         Field(description="folders of trusted documents beside the watch's own, a JSON list"),
     ] = ()
-    trusted_only: Annotated[bool, Field(description="refuse documents that are not trusted")] = False
+    trusted_only: Annotated[
+        bool | None,
+        Field(description="take trusted documents only, but of operators any; default: unless `development`"),
+    ] = None
+    sign_in: Annotated[
+        Literal["required", "off"],
+        Field(description="off: whoever reaches the server sees everything; on a loopback address only"),
+    ] = "required"
+    token_key: Annotated[
+        Path | None,
+        Field(description="file with the key that signs tokens; default: token-key.pem in `data_dir`, made if absent"),
+    ] = None
+    token_secret: Annotated[
+        str | None,
+        Field(
+            min_length=32, repr=False, description="secret for HS256 tokens, 32 characters at least; for development"
+        ),
+    ] = None
+    token_issuer: Annotated[str | None, Field(description="issuer whose tokens count, too; needs the next two")] = None
+    token_audience: Annotated[str | None, Field(description="audience that its tokens are for")] = None
+    token_jwks: Annotated[str | None, Field(description="its JSON Web Key Set: a file or an https address")] = None
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the aggregator's metrics on `host`; 0: none")
     ] = 0
-    data_dir: Annotated[Path, Field(description="where `up` keeps its state")] = Path(
+    data_dir: Annotated[Path, Field(description="where `up` keeps its state, and the key for tokens lies")] = Path(
         platformdirs.user_data_dir("commonwatt", appauthor=False)
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
@@ -148,15 +171,57 @@ def read_settings(**options: Any) -> Settings:
         raise SettingsError("\n".join(_named(line) for line in describe(error))) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
-    for name in ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key"):
+    for name in _FILES:
         file: Path | None = getattr(settings, name)
         if file is not None and not file.is_file():
             raise SettingsError(f"{name} names {str(file)!r}, which is no file")
+    _check_sign_in(settings)
     return settings
+
+
+def _check_sign_in(settings: Settings) -> None:
+    if settings.sign_in == "off" and not _is_loopback(settings.host):
+        raise SettingsError(
+            f"sign_in is off and host is {settings.host!r}: whoever reaches that address would see everything; "
+            "leave sign-in on (commonwatt token issue makes tokens), or listen on 127.0.0.1"
+        )
+    issuer = {name: getattr(settings, name) for name in ("token_issuer", "token_audience", "token_jwks")}
+    absent = [name for name, value in issuer.items() if not value]
+    if 0 < len(absent) < len(issuer):
+        raise SettingsError(f"setting {absent[0]} is missing: {', '.join(issuer)} are given together")
+    jwks = settings.token_jwks
+    if jwks and "://" not in jwks and not Path(jwks).is_file():
+        raise SettingsError(f"token_jwks names {jwks!r}, which is no file and no address")
+    if jwks and "://" in jwks and not _is_safe(jwks):
+        raise SettingsError(
+            "token_jwks must be an https address without a user, or http on a loopback address: "
+            "who changes the keys on their way here signs in as anybody"
+        )
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _named(line: str) -> str:
     key = line.partition(":")[0]
     field = Settings.model_fields.get(key)
+    if field and not field.repr:  # a secret
+        line = line.partition(" (got ")[0]
     expected = f"; expected: {field.description}" if field else ""
     return f"setting {line}{expected} ({_PREFIX}{key.upper()})"
