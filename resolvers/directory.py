@@ -49,7 +49,7 @@ class View(Protocol):
     def homes(self, community: Community) -> Sequence[Home]:
         """Return a community's homes, in the order of the registry."""
 
-    def check_totals(self, community: Community) -> None:
+    def check_totals(self, key: str) -> None:
         """Raise NotFoundError where a community's totals must not be seen."""
 
 
@@ -108,7 +108,7 @@ class Directory:
         """Return all homes of a community, in the order of the registry."""
         return community.homes
 
-    def check_totals(self, community: Community) -> None:
+    def check_totals(self, key: str) -> None:
         """Raise nothing: nothing is hidden."""
 
     def seen_by(self, viewer: Viewer) -> "SeenBy":
@@ -158,11 +158,11 @@ class SeenBy:
         granted = grant(community, self.viewer)
         return [] if granted is None else [home for home in community.homes if home.id in granted.homes]
 
-    def check_totals(self, community: Community) -> None:
-        """Raise NotFoundError where the viewer may not see the community's totals."""
-        granted = grant(community, self.viewer)
+    def check_totals(self, key: str) -> None:
+        """Raise NotFoundError where the viewer may not see the community's totals, or NotReadyError."""
+        granted = grant(self._directory.community(key), self.viewer)
         if granted is None or not granted.totals:
-            raise NotFoundError("community", community.id)
+            raise NotFoundError("community", key)
 
     def _granted(self) -> list[tuple[Community, Grant]]:
         named = self.viewer.community

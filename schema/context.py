@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 import strawberry
 
+from resolvers.access import Viewer
 from resolvers.alerts import Alerts
-from resolvers.directory import Directory
+from resolvers.directory import View
 from resolvers.live import Live
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What stands behind the fields of one operation."""
+    """What stands behind the fields of one operation, as far as whoever asks may see it."""
 
-    directory: Directory
+    directory: View
     live: Live
     alerts: Alerts
+    viewer: Viewer | None = None
+    """Who asks; None: sign-in is off, everybody sees everything."""
 
 
 Info = strawberry.Info[Context, None]

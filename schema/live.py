@@ -9,6 +9,7 @@ import strawberry
 
 from bus.identifiers import home_key
 from resolvers.feed import LiveHome
+from schema.context import Info
 from schema.enums import IntervalStatus, Light, Quality, Trend
 from schema.fields import SOURCE, shows, shows_energy, shows_power
 from schema.scalars import DateTime, Decimal, Ratio, WattHours, Watts
@@ -70,6 +71,12 @@ def _home_id(root: Any) -> strawberry.ID:
     return strawberry.ID(home_key(live.community.community, live.state.home))
 
 
+def _community(root: Any, info: Info) -> Any:
+    live: LiveHome = root
+    info.context.directory.check_totals(live.community.community)
+    return live.community
+
+
 @strawberry.type(description="A home at this moment. What the home lacks, or nobody has measured yet, is null.")
 class HomeLive:
     home_id: strawberry.ID = strawberry.field(
@@ -115,4 +122,9 @@ class HomeLive:
     today: EnergyToday | None = shows(
         "state.today", "Energy and saving since local midnight; null before the first reading."
     )
-    community: CommunityLive = shows("community", "The community of the home, at the same moment.")
+    community: CommunityLive = strawberry.field(
+        resolver=_community,
+        description="The community of the home, at the same moment. An error NOT_FOUND in a community of fewer than "
+        "5 homes whose members did not agree to see its totals.",
+        metadata={SOURCE: "community"},
+    )

@@ -1,7 +1,9 @@
 """Plans: what a subscription asks for, compiled; equal plans are one group.
 
 The key of a plan is the normalised document, the canonical variables and the scope: what the
-selected fields consult about the viewer, never who the viewer is.
+selected fields consult about the viewer, never who the viewer is. They consult the registry
+alone: may this viewer see the home, the community, its totals? Who may not joins no group, so
+that a plan and its payloads are for all of its members alike.
 """
 
 import json
@@ -9,15 +11,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
-from graphql import GraphQLError, GraphQLSchema, execute
+from graphql import GraphQLError, GraphQLSchema, Visitor, execute, visit
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
+from graphql.language import FieldNode
 
-from resolvers.directory import Directory
+from bus.community import Community
+from resolvers.directory import Household, View
 from resolvers.errors import ResolverError
 from schema.context import Context
 from schema.errors import translate
@@ -34,11 +38,32 @@ MAX_SILENCE: Final = timedelta(hours=24)
 Key = tuple[str, str, tuple[str, ...]]
 
 
+class Scope(NamedTuple):
+    """What a subscription shows that not everybody may see."""
+
+    home: str | None
+    """A home, by the id that clients use; None: it is of a community."""
+    community: str
+    """A community; empty where it is that of the home."""
+    totals: bool
+    """It shows the community's totals."""
+
+    def check(self, view: View) -> Household | Community:
+        """Return what it is of; raise NotFoundError if not all of it may be seen, or NotReadyError."""
+        seen = view.community(self.community) if self.home is None else view.household(self.home)
+        if self.totals:
+            view.check_totals(seen.community.id if isinstance(seen, Household) else seen.id)
+        return seen
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A subscription ready to run. `home` None: it is of the community."""
 
     key: Key
+    scope: Scope
+    root: str
+    """The response key of its root field."""
     community: str
     home: str | None
     community_fields: frozenset[str] | None
@@ -52,53 +77,45 @@ class Plan:
 
 
 class Planner:
-    """Makes plans. `reference`: makes the reference of a masked error."""
+    """Makes plans. `context` reaches everything: who joins a plan's group may see all of it.
 
-    def __init__(
-        self, schema: GraphQLSchema, context: Context, directory: Directory, reference: Callable[[], str]
-    ) -> None:
+    `reference` makes the reference of a masked error.
+    """
+
+    def __init__(self, schema: GraphQLSchema, context: Context, reference: Callable[[], str]) -> None:
         self._schema = schema
         self._context = context
-        self._directory = directory
         self._reference = reference
         self._projections: OrderedDict[tuple[str, str], Projection | None] = OrderedDict()
+        self._consulted: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     def key(self, operation: Operation, variables: dict[str, Any] | None) -> Key:
         """Return what makes a subscription the same as another: document, canonical variables, scope."""
-        return _key(operation, _given(operation, variables))
+        return self._key(operation, _given(operation, variables))
 
-    def plan(self, operation: Operation, variables: dict[str, Any] | None) -> Plan:
-        """Return the plan of a subscription; raise OperationError for what must not start."""
+    def plan(self, operation: Operation, variables: dict[str, Any] | None, view: View) -> Plan:
+        """Return the plan of a subscription to a state; raise OperationError for what must not start."""
         given = _given(operation, variables)
-        key = _key(operation, given)
-        coerced = get_variable_values(self._schema, operation.node.variable_definitions or (), given)
-        if isinstance(coerced, list):
-            raise OperationError(coerced)
+        key = self._key(operation, given)
+        coerced = self._coerced(operation, given)
         try:
-            return self._plan(operation, key, given, coerced)
+            root, name, arguments = self._root(operation, coerced)
+            every = _within("every", arguments.get("every"), MIN_EVERY, MAX_EVERY)
+            silence = _within("maxSilence", arguments.get("maxSilence"), MIN_SILENCE, MAX_SILENCE)
+            scope = _scope(name, arguments, key[2])
+            seen = self._admitted(scope, root, view)
+            projection = self._projection(operation, given, coerced)
         except GraphQLError as error:
             raise OperationError([error]) from None
         except RecursionError:
             deep = {"code": "DOCUMENT_TOO_DEEP"}
             raise OperationError([GraphQLError("the document is nested too deeply", extensions=deep)]) from None
-        except ResolverError as error:
-            path = [self._root(operation, coerced)[0]]
-            wrapped = GraphQLError(str(error), path=path, original_error=error)
-            raise OperationError([translate(wrapped, self._reference)]) from None
-
-    def _plan(self, operation: Operation, key: Key, given: dict[str, Any], coerced: VariableValues) -> Plan:
-        _, name, arguments = self._root(operation, coerced)
-        every = _within("every", arguments.get("every"), MIN_EVERY, MAX_EVERY)
-        silence = _within("maxSilence", arguments.get("maxSilence"), MIN_SILENCE, MAX_SILENCE)
-        if name == "home":
-            household = self._directory.household(arguments["id"])
-            community, home = household.community.id, household.home.id
-        else:
-            community, home = self._directory.community(arguments["id"]).id, None
-        projection = self._projection(operation, given, coerced)
+        community, home = (seen.community, seen.home.id) if isinstance(seen, Household) else (seen, None)
         return Plan(
             key=key,
-            community=community,
+            scope=scope,
+            root=root,
+            community=community.id,
             home=home,
             community_fields=None if projection is None else _of_community(projection.sources, home),
             every_ms=every // timedelta(milliseconds=1),
@@ -106,6 +123,52 @@ class Planner:
             projection=projection,
             execute=lambda root: self._execute(operation, given, root),
         )
+
+    def scope(self, operation: Operation, variables: dict[str, Any] | None) -> tuple[Scope, str]:
+        """Return what a subscription shows that not everybody may see, and the response key of its root field.
+
+        Raises OperationError for variables that do not fit.
+        """
+        coerced = self._coerced(operation, _given(operation, variables))
+        try:
+            root, name, arguments = self._root(operation, coerced)
+        except GraphQLError as error:
+            raise OperationError([error]) from None
+        return _scope(name, arguments, self._consults(operation)), root
+
+    def check(self, scope: Scope, root: str, view: View) -> None:
+        """Raise OperationError unless a viewer may see it all; unknown and forbidden look the same."""
+        self._admitted(scope, root, view)
+
+    def _admitted(self, scope: Scope, root: str, view: View) -> Household | Community:
+        try:
+            return scope.check(view)
+        except ResolverError as error:
+            wrapped = GraphQLError(str(error), path=[root], original_error=error)
+            raise OperationError([translate(wrapped, self._reference)]) from None
+
+    def _key(self, operation: Operation, given: dict[str, Any]) -> Key:
+        try:
+            return operation.normal, _canonical(given), self._consults(operation)
+        except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
+            raise OperationError([GraphQLError("a variable is nested too deeply or too large")]) from None
+
+    def _consults(self, operation: Operation) -> tuple[str, ...]:
+        """Return what the selected fields consult about a viewer; what a directive leaves out counts too."""
+        found = self._consulted.get(operation.normal)
+        if found is None:
+            names = _fields(operation)
+            found = tuple(name for name in ("home", "alerts", "community") if name in names)
+            self._consulted[operation.normal] = found
+            if len(self._consulted) > CACHED:
+                self._consulted.popitem(last=False)
+        return found
+
+    def _coerced(self, operation: Operation, given: dict[str, Any]) -> VariableValues:
+        coerced = get_variable_values(self._schema, operation.node.variable_definitions or (), given)
+        if isinstance(coerced, list):
+            raise OperationError(coerced)
+        return coerced
 
     def _projection(self, operation: Operation, given: dict[str, Any], coerced: VariableValues) -> Projection | None:
         """Return the compiled selection, the same one for all homes; None if it does not compile."""
@@ -152,11 +215,22 @@ def _given(operation: Operation, variables: dict[str, Any] | None) -> dict[str, 
     return {name: variables[name] for node in declared if variables and (name := node.variable.name.value) in variables}
 
 
-def _key(operation: Operation, given: dict[str, Any]) -> Key:
-    try:
-        return operation.normal, _canonical(given), ()
-    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
-        raise OperationError([GraphQLError("a variable is nested too deeply or too large")]) from None
+def _scope(root: str, arguments: dict[str, Any], consulted: tuple[str, ...]) -> Scope:
+    if root == "community":
+        return Scope(None, arguments["id"], True)
+    return Scope(arguments["home" if root == "alerts" else "id"], "", "community" in consulted)
+
+
+def _fields(operation: Operation) -> frozenset[str]:
+    """Return the names of all fields that occur in an operation and its fragments."""
+    names: set[str] = set()
+
+    class Names(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            names.add(node.name.value)
+
+    visit(operation.document, Names())
+    return frozenset(names)
 
 
 def _canonical(variables: dict[str, Any]) -> str:

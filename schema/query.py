@@ -42,11 +42,11 @@ async def _alerts(info: Info, home: HomeId, after: After = None, first: First = 
 @strawberry.type(description="What is so at this moment.")
 class Query:
     communities: list[Community] = strawberry.field(
-        resolver=_communities, description="All communities, ordered by id."
+        resolver=_communities, description="Your communities, ordered by id."
     )
     community: Community | None = strawberry.field(
         resolver=_community,
-        description="A community; null, with an error NOT_FOUND, if there is none with this id.",
+        description="A community; null, with an error NOT_FOUND, if there is none with this id that you may see.",
     )
     alerts: AlertConnection = strawberry.field(
         resolver=_alerts,
@@ -54,5 +54,6 @@ class Query:
         "an error CURSOR_EXPIRED where alerts after the cursor are not kept any more.",
     )
     home: Home | None = strawberry.field(
-        resolver=_home, description="A home; null, with an error NOT_FOUND, if there is none with this id."
+        resolver=_home,
+        description="A home; null, with an error NOT_FOUND, if there is none with this id that you may see.",
     )

@@ -16,13 +16,14 @@ from schema.live import CommunityLive, HomeLive
 from schema.scalars import Duration, Ratio
 
 
-def _homes(root: Any) -> Any:
+def _homes(root: Any, info: Info) -> Any:
     community: RegisteredCommunity = root
-    return [Household(community, home) for home in community.homes]
+    return [Household(community, home) for home in info.context.directory.homes(community)]
 
 
 async def _community_live(root: Any, info: Info) -> Any:
     community: RegisteredCommunity = root
+    info.context.directory.check_totals(community.id)
     return await info.context.live.community(community.id)
 
 
@@ -67,8 +68,11 @@ class Community:
     settlement_interval: Duration = shows("settlement_interval", "How long one settlement interval lasts.")
     allocation_key: AllocationKey = shows("allocation_key", "The rule by which production is shared among its homes.")
     homes: list[Home] = strawberry.field(
-        resolver=_homes, description="Its homes, at most 1,000, in the order in which they are registered."
+        resolver=_homes,
+        description="Those of its homes that you may see, at most 1,000, in the order in which they are registered.",
     )
     live: CommunityLive | None = strawberry.field(
-        resolver=_community_live, description="The community at this moment; null before its first reading."
+        resolver=_community_live,
+        description="The community at this moment; null before its first reading. An error NOT_FOUND in a community "
+        "of fewer than 5 homes whose members did not agree to see its totals.",
     )

@@ -36,11 +36,15 @@ MaxSilence = Annotated[
 def _home(info: Info, id: HomeId, every: Every = None, max_silence: MaxSilence = None) -> Any:
     household = info.context.directory.household(id)
     with_community = any(_shows_community(field.selections) for field in info.selected_fields)
+    if with_community:
+        info.context.directory.check_totals(household.community.id)
     return info.context.live.stream_home(household.community.id, household.home.id, with_community=with_community)
 
 
 def _community(info: Info, id: CommunityId, every: Every = None, max_silence: MaxSilence = None) -> Any:
-    return info.context.live.stream_community(info.context.directory.community(id).id)
+    community = info.context.directory.community(id).id
+    info.context.directory.check_totals(community)
+    return info.context.live.stream_community(community)
 
 
 def _alerts(info: Info, home: HomeId, after: After = None) -> Any:

@@ -37,6 +37,7 @@ from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
 from server.session import Desk
+from server.signin import Guard, SignIn
 from server.sockets import Sockets
 from server.sse import Streams
 
@@ -50,14 +51,17 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms, took=lambda seconds: metrics.frame_seconds.observe(seconds))
     alerts = Alerts(bus)
-    schema, context = build_schema(), Context(directory, live, alerts)
-    executor = Executor(schema, context)
+    schema, everything = build_schema(), Context(directory, live, alerts)
+    sign_in, guard = SignIn(options.tokens, everything, directory), Guard(directory, now_ms=_now_ms)
+    executor = Executor(schema)
     documents = Documents(Operations(schema.core), options.document_directories, trusted_only=options.trusted_only)
-    hub = Hub(Planner(schema.core, context, directory, make_reference), live.follow, text_head)
+    hub = Hub(Planner(schema.core, everything, make_reference), live.follow, text_head)
     metrics = Metrics(bus, directory, live, hub)
     desk = Desk(
         documents=documents,
         hub=hub,
+        sign_in=sign_in,
+        guard=guard,
         execute=executor.execute,
         stream=executor.stream,
         max_operations=options.max_operations,
@@ -65,8 +69,9 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
     )
-    streams = Streams(hub, executor, options.keep_alive_s)
+    streams = Streams(hub, executor, guard, options.keep_alive_s)
     endpoint = Endpoint(
+        sign_in,
         Answers(schema.core, documents, executor),
         streams,
         Sockets(desk, options.allowed_origins),
@@ -80,7 +85,12 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
                 group.create_task(_keep_running("registry", partial(directory.follow, bus))),
                 group.create_task(_keep_running("live", live.run)),
                 group.create_task(_keep_running("alerts", alerts.run)),
+                group.create_task(_keep_running("guard", guard.run)),
             ]
+            if options.tokens is not None:
+                revocations = options.tokens.revocations
+                revocations.on_change(guard.revoked)
+                tasks.append(group.create_task(_keep_running("revocations", partial(revocations.follow, bus))))
             try:
                 yield
             finally:

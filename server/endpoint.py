@@ -5,11 +5,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from schema.context import Context
 from server.headers import POLICY_GRAPHIQL
 from server.http import Answers, RequestError, read_parameters
 from server.negotiation import EVENTS
 from server.options import ServerOptions
 from server.pages import message_page, prefers_html
+from server.signin import RefusedError, SignIn, bearer
 from server.sockets import Sockets
 from server.sse import Streams
 
@@ -19,7 +21,10 @@ _DOCUMENTS = ("query", "documentId", "extensions")
 class Endpoint:
     """The ASGI app at /graphql."""
 
-    def __init__(self, answers: Answers, streams: Streams, sockets: Sockets, options: ServerOptions) -> None:
+    def __init__(
+        self, sign_in: SignIn, answers: Answers, streams: Streams, sockets: Sockets, options: ServerOptions
+    ) -> None:
+        self._sign_in = sign_in
         self._answers = answers
         self._streams = streams
         self._sockets = sockets
@@ -37,17 +42,24 @@ class Endpoint:
                 response = self._page()
                 response.headers.setdefault("Vary", "Accept")
             else:
+                context = self._enter(request)
                 parameters = await read_parameters(request)
                 kind, opened = self._answers.open(request, parameters)
                 if kind == EVENTS:
-                    await self._streams.run(opened, request.headers.get("last-event-id"), receive, send)
+                    await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
                     return
-                response = await self._answers.answer(request, kind, opened)
+                response = await self._answers.answer(request, kind, opened, context)
         except RequestError as error:
             response = error.response
         except HTTPException as error:  # the limit of bodies
             response = RequestError(error.status_code, error.detail).response
         await response(scope, receive, send)
+
+    def _enter(self, request: Request) -> Context:
+        try:
+            return self._sign_in.enter(bearer(request.headers.get("authorization")))
+        except RefusedError as error:
+            raise RequestError(401, str(error), "UNAUTHENTICATED") from None
 
     def _page(self) -> Response:
         if not self._options.development:

@@ -23,15 +23,14 @@ class Result(NamedTuple):
 
 
 class Executor:
-    """Executes operations with what stands behind the fields."""
+    """Executes operations with what whoever asks may reach."""
 
-    def __init__(self, schema: Schema, context: Context) -> None:
-        self.context = context
+    def __init__(self, schema: Schema) -> None:
         self._schema = schema
 
-    async def run(self, query: str, name: str | None, variables: dict[str, Any] | None) -> Result:
+    async def run(self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context) -> Result:
         """Execute a query or mutation."""
-        result = await self._schema.execute(query, variables, self.context, operation_name=name)
+        result = await self._schema.execute(query, variables, context, operation_name=name)
         errors = list(result.errors or ())
         # An error of a field has a path; where only others are, nothing was executed.
         if result.data is None and errors and not any(error.path for error in errors):
@@ -41,15 +40,15 @@ class Executor:
             answer["errors"] = [error.formatted for error in errors]
         return Result(msgspec.json.encode(answer), result.data, errors, True)
 
-    async def execute(self, query: str, name: str | None, variables: dict[str, Any] | None) -> bytes:
+    async def execute(self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context) -> bytes:
         """Execute a query or mutation and return its result as JSON."""
-        return (await self.run(query, name, variables)).json
+        return (await self.run(query, name, variables, context)).json
 
     async def stream(
-        self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context | None = None
+        self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
     ) -> AsyncGenerator[tuple[bytes, bool], None]:
         """Execute a subscription and yield its results as JSON, errors that end it last, as a JSON list (True)."""
-        results = await self._schema.stream(query, variables, context or self.context, operation_name=name)
+        results = await self._schema.stream(query, variables, context, operation_name=name)
         async with aclosing(results):
             async for result in results:
                 errors = [error.formatted for error in getattr(result, "errors", None) or ()]

@@ -12,6 +12,7 @@ from graphql import GraphQLSchema, OperationType
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from schema.context import Context
 from schema.operations import OperationError
 from server import documents
 from server.documents import Documents, Request
@@ -29,15 +30,19 @@ _encode: Final = msgspec.json.encode
 class RequestError(Exception):
     """Raised when a request is not one of GraphQL over HTTP; the text says what it should be."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self._code = code
 
     @property
     def response(self) -> Response:
         """The answer that says so."""
-        headers = {"Allow": METHODS} if self.status == 405 else None
-        body = _encode({"errors": [{"message": str(self)}]})
+        headers = {405: {"Allow": METHODS}, 401: {"WWW-Authenticate": "Bearer"}}.get(self.status)
+        error: dict[str, Any] = {"message": str(self)}
+        if self._code is not None:
+            error["extensions"] = {"code": self._code}
+        body = _encode({"errors": [error]})
         return Response(body, self.status, headers, f"{JSON}; charset=utf-8")
 
 
@@ -83,11 +88,11 @@ class Answers:
             raise RequestError(406, f"a subscription is answered as {EVENTS}, or over a WebSocket: accept it")
         return kind, opened
 
-    async def answer(self, request: HttpRequest, kind: str, opened: Request | Result) -> Response:
+    async def answer(self, request: HttpRequest, kind: str, opened: Request | Result, context: Context) -> Response:
         """Return the response in a JSON media type."""
         if isinstance(opened, Result):
             return self._response(request, kind, opened, {})
-        result = await self._executor.run(opened.query, opened.name, opened.variables)
+        result = await self._executor.run(opened.query, opened.name, opened.variables, context)
         headers: dict[str, str] = {}
         if request.method != "POST" and not result.errors:
             tag = weak_etag(self._schema, opened.operation, result.data)

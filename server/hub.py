@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from resolvers.directory import View
 from resolvers.feed import Feed
 from schema.operations import Operation
 from schema.plans import Key, Plan, Planner
@@ -49,7 +50,7 @@ class Hub:
         wall: Callable[[], float] = time.time,
         stall_s: float = STALL_S,
     ) -> None:
-        self._planner = planner
+        self.planner = planner
         self._follow = follow
         self._frame_head = frame_head
         self._wall = wall
@@ -63,17 +64,22 @@ class Hub:
         self._sweep: asyncio.TimerHandle | None = None
         self._corked: dict[Wire, list[bytes]] | None = None
 
-    def subscribe(self, operation: Operation, variables: dict[str, Any] | None, member: Member) -> None:
-        """Add a member to the group of its operation; raise OperationError for what must not start."""
+    def subscribe(self, operation: Operation, variables: dict[str, Any] | None, member: Member, view: View) -> None:
+        """Add a member to the group of its operation; raise OperationError for what must not start.
+
+        `view` is what its viewer may see; what they may not see does not exist.
+        """
         plan: Plan | None = None
         if operation.paced:
-            plan = self._planner.plan(operation, variables)
+            plan = self.planner.plan(operation, variables, view)
             key = (plan.key, member.session.offset_ms(plan.every_ms) if plan.every_ms else 0)
         else:
-            key = (self._planner.key(operation, variables), 0)
+            key = (self.planner.key(operation, variables), 0)
         group = self._groups.get(key)
-        if group is None:
-            plan = plan or self._planner.plan(operation, variables)
+        if group is not None:
+            self.planner.check(group.plan.scope, group.plan.root, view)
+        else:
+            plan = plan or self.planner.plan(operation, variables, view)
             group = Group(plan, self._follow(plan.community), key[1], self._counts, self, self._frame_head)
             self._groups[key] = group
         self._members += 1

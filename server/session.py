@@ -16,14 +16,18 @@ import msgspec
 import structlog
 from graphql import GraphQLError
 
+from resolvers.access import Viewer
 from schema.build import make_reference
+from schema.context import Context
 from schema.errors import translate
 from schema.operations import Operation, OperationError
+from schema.plans import Scope
 from server import groups
 from server.documents import Documents, fault
 from server.frames import text_frame
 from server.groups import Member
 from server.hub import Hub
+from server.signin import Guard, RefusedError, SignIn, token_of
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,7 @@ class Close(IntEnum):
 
     BAD_MESSAGE = 4400
     UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
     INIT_TIMEOUT = 4408
     SUBSCRIBER_EXISTS = 4409
     TOO_MANY_INITS = 4429
@@ -66,9 +71,11 @@ class Desk:
 
     documents: Documents
     hub: Hub
-    execute: Callable[[str, str | None, dict[str, Any] | None], Awaitable[bytes]]
+    sign_in: SignIn
+    guard: Guard
+    execute: Callable[[str, str | None, dict[str, Any] | None, Context], Awaitable[bytes]]
     """Execute a query or mutation; return its result as JSON."""
-    stream: Callable[[str, str | None, dict[str, Any] | None], AsyncIterator[tuple[bytes, bool]]]
+    stream: Callable[[str, str | None, dict[str, Any] | None, Context], AsyncIterator[tuple[bytes, bool]]]
     """Execute a subscription to events; yield results as JSON, or errors that end it (True) as a JSON list."""
     max_operations: int
     init_timeout_s: float
@@ -80,13 +87,29 @@ class Session:
     """One connection's side of the protocol."""
 
     accepts_binary = False
-    __slots__ = ("_desk", "_init_timer", "_members", "_offset", "_owed", "_resumed", "_stage", "_tasks", "wire")
+    __slots__ = (
+        "_context",
+        "_desk",
+        "_header",
+        "_init_timer",
+        "_members",
+        "_offset",
+        "_owed",
+        "_resumed",
+        "_scopes",
+        "_stage",
+        "_tasks",
+        "wire",
+    )
 
-    def __init__(self, wire: Wire, desk: Desk) -> None:
+    def __init__(self, wire: Wire, desk: Desk, authorization: str | None = None) -> None:
         self.wire = wire
         self._desk = desk
+        self._header = authorization  # of the request that opened the connection
+        self._context: Context | None = None
         self._members: dict[str, Member] = {}
         self._tasks: dict[str, asyncio.Task[None]] | None = None
+        self._scopes: dict[str, tuple[Scope, str]] | None = None  # of subscriptions to events
         self._stage = _OPENING
         self._offset = -1
         self._owed = 0  # bytes of answers since the connection took no more
@@ -114,6 +137,8 @@ class Session:
                 return self._say(_PONG)
             if not isinstance(payload, dict):
                 return self._refuse("the payload of ping is an object")
+            if "token" in payload and self._stage == _READY:
+                return self._renew(payload["token"])
             try:
                 pong = _encode({"type": "pong", "payload": payload})
             except RecursionError:
@@ -155,6 +180,33 @@ class Session:
         self._end(_OVER)
         self._desk.closed()
 
+    # --- called by the guard ---
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """Who the connection belongs to."""
+        return None if self._context is None else self._context.viewer
+
+    def recheck(self) -> None:
+        """End the subscriptions to what the viewer may not see any more."""
+        if self._stage != _READY or self._context is None:
+            return
+        shown = dict(self._scopes or {})
+        for id, member in self._members.items():
+            if member.group is not None:
+                shown[id] = member.group.plan.scope, member.group.plan.root
+        for id, (scope, root) in shown.items():
+            try:
+                self._desk.hub.planner.check(scope, root, self._context.directory)
+            except OperationError as error:
+                self._stop(id)
+                self._error(id, error.errors)
+
+    def expire(self) -> None:
+        """Close the connection: its token has ended or was revoked."""
+        if self._stage == _READY:
+            self._close(Close.FORBIDDEN, "the token has ended or was revoked: sign in again")
+
     # --- called by the hub ---
 
     def offset_ms(self, every_ms: int) -> int:
@@ -172,9 +224,27 @@ class Session:
         if not isinstance(payload, dict | None):
             self._refuse("the payload of connection_init is an object")
             return
+        header, self._header = self._header, None
+        try:
+            self._context = self._desk.sign_in.enter(token_of(payload, header))
+        except RefusedError:
+            self._close(Close.FORBIDDEN, "Forbidden")
+            return
         self._stage = _READY
         self._stop_timer()
+        self._desk.guard.enter(self)
         self._say(_ACK)
+
+    def _renew(self, token: object) -> None:
+        """Take a newer token of the same viewer; the answer does not repeat it."""
+        assert self._context is not None
+        try:
+            self._context = self._desk.sign_in.renew(self._context, token if isinstance(token, str) else "")
+        except RefusedError:
+            self._close(Close.FORBIDDEN, "Forbidden")
+            return
+        self._desk.guard.enter(self)
+        self._say(_PONG)
 
     def _subscribe(self, message: dict[str, Any]) -> None:
         wrong = _fault(message)
@@ -192,31 +262,38 @@ class Session:
             limit = self._desk.max_operations
             self._error(id, [GraphQLError(f"{limit} operations are open on this connection, as many as are allowed")])
             return
+        context = self._context
+        assert context is not None
         try:
             query, operation, name, variables = self._desk.documents.open(payload)
             if operation.is_subscription and not operation.events:
-                self._join(id, operation, variables)
+                self._join(id, operation, variables, context)
                 return
+            if operation.is_subscription and context.viewer is not None:
+                self._scopes = self._scopes or {}
+                self._scopes[id] = self._desk.hub.planner.scope(operation, variables)
         except OperationError as error:
             self._error(id, error.errors)
             return
         if self._tasks is None:
             self._tasks = {}
         work = self._stream if operation.is_subscription else self._execute
-        self._tasks[id] = asyncio.ensure_future(work(id, query, name, variables))
+        self._tasks[id] = asyncio.ensure_future(work(id, query, name, variables, context))
 
-    def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None) -> None:
+    def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None, context: Context) -> None:
         member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
-        self._desk.hub.subscribe(operation, variables, member)
+        self._desk.hub.subscribe(operation, variables, member, context.directory)
         if self._stage == _READY:
             self._members[id] = member
         else:  # the first write found the connection broken
             self._desk.hub.leave(member)
 
-    async def _execute(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
+    async def _execute(
+        self, id: str, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
+    ) -> None:
         shown = _encode(id)
         try:
-            result = await self._desk.execute(query, name, variables)
+            result = await self._desk.execute(query, name, variables, context)
             next = text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}")
             await self._deliver(next + text_frame(b'{"id":' + shown + b',"type":"complete"}'))
         except Exception as error:
@@ -224,11 +301,13 @@ class Session:
         finally:
             self._forget(id)
 
-    async def _stream(self, id: str, query: str, name: str | None, variables: dict[str, Any] | None) -> None:
+    async def _stream(
+        self, id: str, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
+    ) -> None:
         """Send events one by one, each when the connection has taken the one before."""
         shown = _encode(id)
         try:
-            results = cast(AsyncGenerator[tuple[bytes, bool], None], self._desk.stream(query, name, variables))
+            results = cast(AsyncGenerator[tuple[bytes, bool], None], self._desk.stream(query, name, variables, context))
             async with aclosing(results):
                 async for result, over in results:
                     kind = b"error" if over else b"next"
@@ -262,14 +341,20 @@ class Session:
         tasks = self._tasks
         if tasks is not None and tasks.get(id) is asyncio.current_task():
             del tasks[id]
+            (self._scopes or {}).pop(id, None)
 
     def _complete(self, id: object) -> None:
         if not isinstance(id, str) or not id:
             self._refuse("complete needs an id, a string that is not empty")
             return
+        self._stop(id)
+
+    def _stop(self, id: str) -> None:
+        """Let go of an operation, if it is open."""
         member = self._members.pop(id, None)
         if member is not None:
             self._desk.hub.leave(member)
+        (self._scopes or {}).pop(id, None)
         task = (self._tasks or {}).pop(id, None)
         if task is not None:
             task.cancel()
@@ -305,6 +390,7 @@ class Session:
         self._stop_timer()
         hub = self._desk.hub
         hub.flowing(self)
+        self._desk.guard.leave(self)
         members, self._members = self._members, {}
         for member in members.values():
             hub.leave(member)

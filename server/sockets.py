@@ -18,6 +18,7 @@ from server.websocket import EXTENSION
 log = structlog.get_logger(__name__)
 
 NOT_ACCEPTABLE: Final = 4406
+_READ: Final = (b"origin", b"host", b"authorization")
 _QUEUE: Final = 256
 _CLOSE_TIMEOUT_S: Final = 10.0
 _MAX_REASON_BYTES: Final = 123
@@ -33,7 +34,7 @@ class Sockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one WebSocket scope."""
         await receive()  # websocket.connect
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
         if not self._is_allowed(headers.get(b"origin"), headers.get(b"host")):
             await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
             return
@@ -46,9 +47,9 @@ class Sockets:
         if extension is not None:
             wire = extension["wire"]
             wire.set_limits(0, 0)  # paused as soon as the system does not take all: nothing piles up here
-            wire.take_over(Session(wire, self._desk))
+            wire.take_over(Session(wire, self._desk, headers.get(b"authorization")))
             return
-        await self._relay(receive, send)
+        await self._relay(receive, send, headers.get(b"authorization"))
 
     def _is_allowed(self, origin: str | None, host: str | None) -> bool:
         """Browsers name the page's origin; other clients name none, and may open a socket."""
@@ -56,10 +57,10 @@ class Sockets:
             return True
         return normalize_origin(origin) in self._origins
 
-    async def _relay(self, receive: Receive, send: Send) -> None:
+    async def _relay(self, receive: Receive, send: Send, authorization: str | None) -> None:
         """Run a session over plain ASGI."""
         wire = _Relay(send)
-        session = Session(wire, self._desk)
+        session = Session(wire, self._desk, authorization)
         writer = asyncio.ensure_future(wire.run(session))
         reader = asyncio.ensure_future(_read(receive, wire, session))
         code = ABNORMAL

@@ -17,13 +17,16 @@ import structlog
 from graphql import GraphQLError
 from starlette.types import Receive, Send
 
+from resolvers.access import Viewer
 from resolvers.alerts import Alerts, Event
+from schema.context import Context
 from schema.operations import OperationError
 from server.documents import Request
 from server.execution import Executor, Result, refusal
 from server.groups import Member
 from server.hub import STALL_S, Hub
 from server.session import PHASES
+from server.signin import Guard
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +46,9 @@ _RETRY_MS: Final = (500, 5000)  # all clients of a server that ends shall not co
 class Streams:
     """Answers requests by event streams."""
 
-    def __init__(self, hub: Hub, executor: Executor, keep_alive_s: float) -> None:
+    def __init__(self, hub: Hub, executor: Executor, guard: Guard, keep_alive_s: float) -> None:
         self._hub = hub
+        self._guard = guard
         self._executor = executor
         self._keep_alive_s = keep_alive_s
         self._works: set[asyncio.Future[None]] = set()
@@ -56,12 +60,14 @@ class Streams:
         for work in self._works:
             work.cancel()
 
-    async def run(self, opened: Request | Result, last_event_id: str | None, receive: Receive, send: Send) -> None:
-        """Answer one request, until it is complete or the client is gone.
+    async def run(
+        self, opened: Request | Result, context: Context, last_event_id: str | None, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request, until it is complete, its token ends or the client is gone.
 
         What cannot be executed is a result with its errors, as the protocol has it.
         """
-        stream = _Stream(self._hub, send)
+        stream = _Stream(self._hub, send, context)
         work = asyncio.ensure_future(self._work(stream, opened, last_event_id))
         stream.aborted = work.cancel
         self._works.add(work)
@@ -69,6 +75,7 @@ class Streams:
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._guard.leave(stream)
             self._works.discard(work)
             for task in (work, gone):
                 task.cancel()
@@ -77,7 +84,9 @@ class Streams:
             retry_ms = random.randrange(*_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
             await stream.send(b"retry: %d\n\n" % retry_ms, more=False)
             return
-        if not work.cancelled():
+        if stream.last_words is not None and work.cancelled():
+            await stream.complete(stream.last_words)
+        elif not work.cancelled():
             try:
                 work.result()
             except TimeoutError:
@@ -90,12 +99,15 @@ class Streams:
             if isinstance(opened, Result):
                 await stream.complete(opened.json)
             elif not opened.operation.is_subscription:
-                await stream.complete(await self._executor.execute(opened.query, opened.name, opened.variables))
+                await stream.complete(
+                    await self._executor.execute(opened.query, opened.name, opened.variables, stream.context)
+                )
             elif opened.operation.events:
                 await self._send_events(stream, opened, last_event_id)
             else:
                 try:
-                    self._hub.subscribe(opened.operation, opened.variables, member)
+                    self._hub.subscribe(opened.operation, opened.variables, member, stream.context.directory)
+                    self._look_after(stream, opened)
                 except OperationError as error:
                     await stream.complete(refusal(error.errors).json)
                 else:
@@ -103,6 +115,15 @@ class Streams:
         finally:
             self._hub.leave(member)
             self._hub.flowing(stream)
+
+    def _look_after(self, stream: "_Stream", opened: Request) -> None:
+        """Have the stream end when its viewer may not see it any more."""
+        if stream.viewer is None:
+            return
+        planner = self._hub.planner
+        scope, root = planner.scope(opened.operation, opened.variables)
+        stream.check = lambda: planner.check(scope, root, stream.context.directory)
+        self._guard.enter(stream)
 
     async def _send_events(self, stream: "_Stream", opened: Request, last_event_id: str | None) -> None:
         """Send events one by one, each when the client has taken the one before."""
@@ -113,9 +134,14 @@ class Streams:
                 await stream.complete(refusal([GraphQLError(wrong)]).json)
                 return
             after = int(last_event_id)
-        context = self._executor.context
-        marked = _MarkedAlerts(context.alerts, after)
-        results = self._executor.stream(opened.query, opened.name, opened.variables, replace(context, alerts=marked))
+        try:
+            self._look_after(stream, opened)
+        except OperationError as error:
+            await stream.complete(refusal(error.errors).json)
+            return
+        marked = _MarkedAlerts(stream.context.alerts, after)
+        context = replace(stream.context, alerts=marked)
+        results = self._executor.stream(opened.query, opened.name, opened.variables, context)
         waiting: asyncio.Future[tuple[bytes, bool] | None] | None = None
         try:
             while True:
@@ -142,10 +168,15 @@ class Streams:
 
 
 class _Stream:
-    """One response: the wire of its only member, and its session."""
+    """One response: the wire of its only member, its session, and what the guard looks after."""
 
-    def __init__(self, hub: Hub, send: Send) -> None:
+    def __init__(self, hub: Hub, send: Send, context: Context) -> None:
         self.paused = False
+        self.context = context
+        self.check: Callable[[], None] = lambda: None
+        """Raises OperationError where its viewer may not see any more what it shows."""
+        self.last_words: bytes | None = None
+        """The result with which it ends, before its time."""
         self._hub = hub
         self._send = send
         self._waiting = b""
@@ -175,6 +206,29 @@ class _Stream:
 
     def abort(self) -> None:
         """End the response at once."""
+        self.aborted()
+
+    # --- called by the guard ---
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """Who it belongs to."""
+        return self.context.viewer
+
+    def recheck(self) -> None:
+        """End it if its viewer may not see it any more."""
+        try:
+            self.check()
+        except OperationError as error:
+            self._end(error.errors)
+
+    def expire(self) -> None:
+        """End it: its token has ended or was revoked."""
+        code = {"code": "UNAUTHENTICATED"}
+        self._end([GraphQLError("the token has ended or was revoked: sign in again", extensions=code)])
+
+    def _end(self, errors: list[GraphQLError]) -> None:
+        self.last_words = refusal(errors).json
         self.aborted()
 
     # --- called by the response ---

@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import pytest
 
-from resolvers.directory import Directory, Household
+from resolvers.directory import Household, View
 from resolvers.errors import NotFoundError
 from schema.build import build_schema
 from schema.context import Context
 from schema.operations import OperationError, Operations
-from schema.plans import Plan, Planner
+from schema.plans import Plan, Planner, Scope
 from tests.resolvers.frames import community, community_state, home_state
 
 CORE = build_schema().core
@@ -26,6 +26,9 @@ class Houses:
             raise NotFoundError("community", key)
         return self.demo
 
+    def check_totals(self, key: str) -> None:
+        """Hide nothing."""
+
     def household(self, key: str) -> Household:
         for home in self.demo.homes:
             if key == f"demo.{home.id}":
@@ -33,17 +36,19 @@ class Houses:
         raise NotFoundError("home", key)
 
 
+EVERYTHING = cast(View, Houses())
+
+
 def make_planner(reference: Callable[[], str] = lambda: "r", core: Any = CORE) -> Planner:
     """Return a planner over `Houses`."""
-    directory = cast(Directory, Houses())
-    return Planner(core, Context(directory, cast(Any, None), cast(Any, None)), directory, reference)
+    return Planner(core, Context(EVERYTHING, cast(Any, None), cast(Any, None)), reference)
 
 
 def plan_of(document: str, variables: dict[str, Any] | None = None, planner: Planner | None = None) -> Plan:
     """Return the plan of a document's only operation; its key is the one that the planner gives beforehand."""
     planner = planner or make_planner()
     operation = Operations(CORE).open(document, None)
-    plan = planner.plan(operation, variables)
+    plan = planner.plan(operation, variables, EVERYTHING)
     assert plan.key == planner.key(operation, variables)
     return plan
 
@@ -78,8 +83,12 @@ def test_another_value_makes_another_plan() -> None:
     assert len({plan.key for plan in plans} | {plan_of(PACED, {"id": "demo.home-2"}).key}) == 5
 
 
-def test_the_scope_is_in_the_key_and_empty_where_no_field_consults_the_viewer() -> None:
-    assert plan_of(PACED, {"id": "demo.home-1"}).key[2] == ()
+def test_the_key_says_what_is_consulted_about_the_viewer() -> None:
+    assert plan_of(PACED, {"id": "demo.home-1"}).key[2] == ("home",)
+    both = plan_of('subscription { home(id: "demo.home-1") { ...on HomeLive { community { load } } } }')
+    assert (both.key[2], both.scope) == (("home", "community"), Scope("demo.home-1", "", totals=True))
+    totals = plan_of('subscription { community(id: "demo") { load } }')
+    assert (totals.key[2], totals.scope) == (("community",), Scope(None, "demo", totals=True))
 
 
 def test_homes_with_the_same_selection_share_a_projection() -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,14 +17,16 @@ from strawberry.schema.config import StrawberryConfig
 from bus.messages import CommunityState, HomeState, Today
 from resolvers.feed import LiveHome
 from schema.build import build_schema
+from schema.context import Context
 from schema.fields import shows, shows_energy, shows_power
 from schema.operations import OperationError, Operations
 from schema.projection import Memory, NotCompilableError, Projection, compile_projection
 from schema.scalars import Duration, WattHours, Watts, quantise, scalar_map, show_with_hysteresis
 from tests.resolvers.frames import community_state, home_state
-from tests.schema.test_plans import plan_of, refused
+from tests.schema.test_plans import EVERYTHING, plan_of, refused
 
 CORE = build_schema().core
+CONTEXT = Context(EVERYTHING, cast(Any, None), cast(Any, None))
 ROOT = Path(__file__).resolve().parent.parent.parent
 TODAY = Today(
     import_wh=1, export_wh=2, produced_wh=3, consumed_wh=4, shared_wh=5, saved="-0.5", currency="EUR", since=0
@@ -44,7 +46,7 @@ def shown(projection: Projection, root: Any) -> bytes:
 
 def executed(document: str, root: Any, variables: dict[str, Any] | None = None, core: GraphQLSchema = CORE) -> bytes:
     """Return what graphql-core gives; fail if there are errors."""
-    result: Any = execute(core, parse(document), root, None, variables)
+    result: Any = execute(core, parse(document), root, CONTEXT, variables)
     assert result.errors is None, result.errors
     return msgspec.json.encode({"data": result.data})
 
@@ -245,7 +247,7 @@ def test_a_projection_raises_where_graphql_core_has_errors_and_nowhere_else(
 ) -> None:
     document, variables, field = asked
     root = live if field == "home" else live.community
-    result: Any = execute(CORE, parse(document), root, None, variables)
+    result: Any = execute(CORE, parse(document), root, CONTEXT, variables)
     projection = compiled(document, variables)
     if result.errors:
         with pytest.raises(Exception):  # noqa: B017 -- whatever it is, graphql-core tells the client

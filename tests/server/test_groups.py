@@ -17,7 +17,7 @@ from server import groups
 from server.frames import text_head
 from server.groups import Group, Member
 from tests.resolvers.frames import community_state, frame, home_state
-from tests.schema.test_plans import CORE, make_planner
+from tests.schema.test_plans import CORE, EVERYTHING, make_planner
 from tests.schema.test_projection import TODAY
 
 COMMUNITY = 'subscription { community(id: "demo") { load } }'
@@ -133,7 +133,7 @@ class Source:
 
 
 def plan_of(document: str, variables: dict[str, Any] | None = None, planner: Planner | None = None) -> Plan:
-    return (planner or make_planner()).plan(Operations(CORE).open(document, None), variables)
+    return (planner or make_planner()).plan(Operations(CORE).open(document, None), variables, EVERYTHING)
 
 
 class Stand:

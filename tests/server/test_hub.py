@@ -13,7 +13,7 @@ from server.frames import text_head
 from server.groups import Member
 from server.hub import Hub
 from tests.resolvers.frames import home_state
-from tests.schema.test_plans import CORE, make_planner
+from tests.schema.test_plans import CORE, EVERYTHING, make_planner
 from tests.server.test_groups import COMMUNITY, HOME, FakeSession, FakeWire, Source, loads
 
 MIDNIGHT_S = 1_900_022_400.0
@@ -51,7 +51,7 @@ class Stand:
 
     def join(self, document: str, session: FakeSession | None = None, **variables: Any) -> Member:
         member = (session or FakeSession()).member()
-        self.hub.subscribe(self.operations.open(document, None), variables, member)
+        self.hub.subscribe(self.operations.open(document, None), variables, member, EVERYTHING)
         return member
 
 
@@ -102,7 +102,7 @@ async def test_joining_and_leaving_looks_at_no_other_member(stand: Stand) -> Non
     for _ in range(500):
         before = looked
         held.append(member())
-        stand.hub.subscribe(operation, None, held[-1])
+        stand.hub.subscribe(operation, None, held[-1], EVERYTHING)
         costs.append(looked - before)
     for one in reversed(held):
         before = looked

@@ -1,12 +1,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from schema.context import Context
 from server.documents import Documents
 from server.session import MAX_OWED_BYTES, PHASES, Desk, Session
+from server.signin import Guard, SignIn
+from tests.schema.test_plans import EVERYTHING
 from tests.server.test_groups import COMMUNITY, HOME, FakeWire, loads
 from tests.server.test_hub import Clock, Stand
 
@@ -29,6 +32,8 @@ class Office:
         self.desk = Desk(
             documents=Documents(self.stand.operations),
             hub=self.stand.hub,
+            sign_in=SignIn(None, Context(EVERYTHING, cast(Any, None), cast(Any, None)), cast(Any, None)),
+            guard=Guard(cast(Any, None), now_ms=lambda: 0),
             execute=self._execute,
             stream=self._stream,
             max_operations=max_operations,
@@ -40,13 +45,13 @@ class Office:
     def _count(self, change: int) -> None:
         self.open += change
 
-    async def _execute(self, query: str, name: str | None, variables: dict[str, Any] | None) -> bytes:
+    async def _execute(self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context) -> bytes:
         self.asked.append((query, name, variables))
         self.answers.append(asyncio.get_running_loop().create_future())
         return await self.answers[-1]
 
     async def _stream(
-        self, query: str, name: str | None, variables: dict[str, Any] | None
+        self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
     ) -> AsyncIterator[tuple[bytes, bool]]:
         self.streams += 1
         try:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,11 +13,14 @@ import pytest
 from starlette.types import Message
 
 from bus.client import Bus
+from schema.context import Context
 from server.documents import Documents
 from server.execution import Executor
 from server.options import ServerOptions
+from server.signin import Guard
 from server.sse import Streams
 from tests.resolvers.frames import Publisher, community, eventually, home_state, register
+from tests.schema.test_plans import EVERYTHING
 from tests.server.served import metric, next_of, serving, subscribed, until_ready
 from tests.server.test_alerts import raise_alert
 from tests.server.test_hub import Clock, Stand
@@ -208,13 +211,17 @@ class Client:
             self.over = not message["more_body"]
 
 
+CONTEXT = Context(EVERYTHING, cast(Any, None), cast(Any, None))
+GUARD = Guard(cast(Any, None), now_ms=lambda: 0)
+
+
 class Answering(Executor):
     """Answers when the test says so, which is never."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def execute(self, query: str, name: str | None, variables: dict[str, Any] | None) -> bytes:
+    async def execute(self, query: str, name: str | None, variables: dict[str, Any] | None, context: Context) -> bytes:
         self.asked.set()
         await asyncio.get_running_loop().create_future()
         raise AssertionError
@@ -222,9 +229,9 @@ class Answering(Executor):
 
 async def test_streams_of_a_server_that_ends_are_told_when_to_come_back() -> None:
     stand, client, executor = Stand(Clock()), Client(), Answering()
-    streams = Streams(stand.hub, executor, 12.0)
+    streams = Streams(stand.hub, executor, GUARD, 12.0)
     opened = Documents(stand.operations).open({"query": "{ __typename }"})
-    running = asyncio.ensure_future(streams.run(opened, None, client.receive, client.send))
+    running = asyncio.ensure_future(streams.run(opened, CONTEXT, None, client.receive, client.send))
     async with asyncio.timeout(10):
         await executor.asked.wait()
         streams.end()
@@ -237,7 +244,7 @@ async def test_a_stream_that_is_aborted_ends_though_its_client_takes_nothing() -
     stand, client = Stand(Clock()), Client()
     opened = Documents(stand.operations).open({"query": HOME})
     running = asyncio.ensure_future(
-        Streams(stand.hub, Answering(), 12.0).run(opened, None, client.receive, client.send)
+        Streams(stand.hub, Answering(), GUARD, 12.0).run(opened, CONTEXT, None, client.receive, client.send)
     )
     async with asyncio.timeout(10):
         while not stand.hub.statistics().members:
