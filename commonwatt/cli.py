@@ -16,6 +16,7 @@ from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
+from commonwatt.tokens import token
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Live energy-community data for the wrist.",
 )
 app.add_typer(registry, name="registry")
+app.add_typer(token, name="token")
 app.add_typer(contract, name="schema")
 
 _HOMES: Final = 20

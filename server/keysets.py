@@ -32,6 +32,9 @@ class KeySet(Protocol):
     def find(self, id: str | None) -> Key | None:
         """Return the key that a token names; where it names none, the only key that there is."""
 
+    async def fetch(self) -> bool:
+        """Get the keys once, where they are to be fetched; false where that brought none. Never raises."""
+
     async def follow(self) -> None:
         """Keep the keys current for as long as that takes work; never raises."""
 
@@ -79,6 +82,10 @@ class KeyFile:
         """Return the key that a token names; where it names none, the only key that there is."""
         self._read_again()
         return self._held.find(id)
+
+    async def fetch(self) -> bool:
+        """Return true: whoever asks for a key sees to it."""
+        return True
 
     async def follow(self) -> None:
         """Return: whoever asks for a key sees to it."""

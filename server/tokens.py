@@ -6,11 +6,12 @@ have is the key's to say, never the token's. Nothing here writes a token, or a k
 """
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from jwt.api_jws import PyJWS
@@ -95,10 +96,7 @@ class Tokens:
 
     def verify(self, token: str) -> Viewer:
         """Return who the bearer of a token is; raise TokenError where it does not count, now."""
-        if len(token) > MAX_TOKEN_BYTES:
-            raise TokenError(f"it has {len(token)} characters; {MAX_TOKEN_BYTES} are allowed")
-        if _FORM.fullmatch(token) is None:
-            raise TokenError("it is no signed JSON Web Token")
+        _check_form(token)
         digest = hashlib.sha256(token.encode()).digest()
         version = self._issuer.keys.version if self._issuer else 0
         viewer, verified_with = self._verified.pop(digest, (None, 0))
@@ -148,6 +146,11 @@ class Tokens:
             claims["homes"] = sorted(home_of(community, home) for home in homes)
         return self._own.sign(claims)
 
+    async def fetch_keys(self) -> None:
+        """Get the issuer's keys once, where they are to be fetched; never raises."""
+        if self._issuer is not None:
+            await self._issuer.keys.fetch()
+
     async def follow_keys(self) -> None:
         """Keep the issuer's keys current for as long as that takes work; never raises."""
         if self._issuer is not None:
@@ -158,7 +161,7 @@ class Tokens:
         try:
             header = self._verifier.get_unverified_header(token)
         except (PyJWTError, ValueError) as error:
-            raise TokenError(f"its header is not readable: {str(error)[:_SHOWN]}") from None
+            raise TokenError(f"it is not readable: {str(error)[:_SHOWN]}") from None
         if "crit" in header or "b64" in header:
             raise TokenError("its header asks for an extension")
         for key, own in self._keys(header.get("kid")):
@@ -213,6 +216,21 @@ class Tokens:
         )
 
 
+def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the header and the claims of a token, which anybody may have written; raise TokenError."""
+    _check_form(token)
+    try:
+        read = PyJWS([]).decode_complete(
+            token, options={"verify_signature": False, "enforce_minimum_key_length": False}
+        )
+        claims = json.loads(read["payload"])
+    except (PyJWTError, ValueError, RecursionError) as error:
+        raise TokenError(f"it is not readable: {str(error)[:_SHOWN]}") from None
+    if not isinstance(claims, dict):
+        raise TokenError("its claims are no JSON object")
+    return read["header"], claims
+
+
 def home_of(community: str, home: str) -> str:
     """Return a home's id within its community, given so or as clients see it; raise ValueError."""
     parts = split_home_key(home)
@@ -221,6 +239,13 @@ def home_of(community: str, home: str) -> str:
     if parts[0] != community:
         raise ValueError(f"home {home!r} is not of the community {community!r}")
     return parts[1]
+
+
+def _check_form(token: str) -> None:
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenError(f"it has {len(token)} characters; {MAX_TOKEN_BYTES} are allowed")
+    if _FORM.fullmatch(token) is None:
+        raise TokenError("it is no signed JSON Web Token")
 
 
 def _place(claims: Claims) -> tuple[str | None, frozenset[str] | None]:
