@@ -1,4 +1,7 @@
+from typing import Any
+
 import pytest
+from graphql import build_schema as build_core
 from graphql import get_introspection_query
 
 from schema.build import build_schema
@@ -46,18 +49,48 @@ def test_documents_are_kept_up_to_a_number_the_latest_used_ones(operations: Oper
 
 def test_long_documents_are_kept_up_to_their_length_in_all() -> None:
     operations = Operations(CORE)
-    half = " " * (CACHED_CHARACTERS // 2 - 1000)
-    documents = [COMMUNITY.replace("demo", f"c{number}") + half for number in range(3)]
-    for document in documents:
+    filling = " " * 15_900
+    number = CACHED_CHARACTERS // len(COMMUNITY + filling)
+    documents = [COMMUNITY.replace("demo", f"{count:04}") + filling for count in range(number + 1)]
+    for document in documents[:number]:
         operations.open(document, None)
-    operations.open(documents[2], None)
-    operations.open(documents[1], None)
-    assert operations.parsed == 3
     operations.open(documents[0], None)
-    assert operations.parsed == 4
-    operations.open(COMMUNITY + 3 * half, None)  # on its own over the limit: not kept, and forgets the others
+    assert operations.parsed == number
+    operations.open(documents[number], None)  # documents[1] is forgotten for it
+    operations.open(documents[0], None)
+    assert operations.parsed == number + 1
+    operations.open(documents[1], None)
+    assert operations.parsed == number + 2
+
+
+def test_names_that_no_operation_has_take_room_as_documents_do() -> None:
+    operations = Operations(CORE)
     operations.open(COMMUNITY, None)
-    assert operations.parsed == 6
+    for count in range(CACHED_CHARACTERS // 60_000 + 1):
+        assert len(messages(operations, COMMUNITY, f"{count}" + "x" * 60_000)) < 200
+    parsed = operations.parsed
+    operations.open(COMMUNITY, None)
+    assert operations.parsed == parsed + 1
+
+
+def test_a_document_that_is_too_long_is_not_kept_and_forgets_no_other(operations: Operations) -> None:
+    operations.open(COMMUNITY, None)
+    parsed = operations.parsed
+    for _ in range(20):
+        messages(operations, COMMUNITY + " " * 1_000_000)
+    opened = operations.parsed
+    operations.open(COMMUNITY, None)
+    assert (opened, operations.parsed) == (parsed + 20, opened)
+
+
+def test_what_is_kept_is_never_forgotten() -> None:
+    operations = Operations(CORE, cached=2)
+    kept = operations.keep(COMMUNITY, None)
+    for count in range(10):
+        operations.open(HOME.replace("home-1", f"home-{count}"), None)
+    parsed = operations.parsed
+    assert operations.open(COMMUNITY, None) is kept
+    assert operations.parsed == parsed
 
 
 def test_errors_are_kept_too(operations: Operations) -> None:
@@ -120,10 +153,13 @@ def test_a_chain_of_fragments_without_end_is_an_error(operations: Operations) ->
     )
 
 
-def test_a_chain_of_doubling_fragments_is_read_in_no_time(operations: Operations) -> None:
-    chain = "".join(f"fragment f{n} on Subscription {{ ...f{n + 1} ...f{n + 1} }}" for n in range(60))
-    document = "subscription { ...f0 }" + chain + f"fragment f60 on Subscription {{ {HOME[14:-1]} }}"
-    assert not operations.open(document, None).paced
+def test_a_chain_of_doubling_fragments_is_refused_in_no_time(operations: Operations) -> None:
+    chain = "".join(f"fragment f{n} on HomeLive {{ ...f{n + 1} ...f{n + 1} }}" for n in range(60))
+    document = HOME.replace("load", "...f0") + chain + "fragment f60 on HomeLive { load }"
+    assert "over 1,000,000,000 fields in its answer" in messages(operations, document)
+    roots = "".join(f"fragment f{n} on Subscription {{ ...f{n + 1} ...f{n + 1} }}" for n in range(60))
+    document = "subscription { ...f0 }" + roots + f"fragment f60 on Subscription {{ {HOME[14:-1]} }}"
+    assert "over 1,000,000,000 root fields" in messages(operations, document)
 
 
 def test_a_document_with_too_many_tokens_is_an_error(operations: Operations) -> None:
@@ -131,7 +167,88 @@ def test_a_document_with_too_many_tokens_is_an_error(operations: Operations) -> 
 
 
 def test_graphiqls_introspection_is_below_the_limits(operations: Operations) -> None:
-    assert operations.open(get_introspection_query(), None).node
+    for everything in (False, True):
+        query = get_introspection_query(
+            specified_by_url=everything,
+            directive_is_repeatable=everything,
+            schema_description=everything,
+            input_value_deprecation=everything,
+        )
+        assert operations.open(query, None).about_schema
+
+
+# --- what an error tells ---
+
+ALMOST = [
+    "{ comunities { id } }",
+    '{ community(di: "demo") { id } }',
+    "{ ... on Comunity { id } }",
+    "query ($a: Duratio) { communities { id } }",
+    "{ communities @skp(if: true) { id } }",
+    "{ communities }",
+    'subscription { home(id: "x") { load(stp: 5) } }',
+]
+
+
+@pytest.mark.parametrize("document", ALMOST)
+def test_errors_suggest_nothing_unless_they_shall(document: str) -> None:
+    assert "mean" not in messages(Operations(CORE), document)
+
+
+def test_errors_suggest_what_was_meant_in_development() -> None:
+    operations = Operations(CORE, suggestions=True)
+    assert "Did you mean 'communities'" in messages(operations, ALMOST[0])
+    assert "Did you mean 'communities { ... }'" in messages(operations, "{ communities }")
+
+
+ENUMS = Operations(
+    build_core(
+        "enum Light { GREEN RED } input Wish { light: Light } type Query { shine(light: Light, wish: Wish): Int }"
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ("query ($light: Light) { shine(light: $light) }", {"light": "GREEM"}),
+        ("query ($wish: Wish) { shine(wish: $wish) }", {"wish": {"ligt": "RED"}}),
+        ("query ($wish: Wish) { shine(wish: $wish) }", {"wish": {"light": "RET"}}),
+    ],
+)
+def test_values_of_variables_are_checked_without_a_suggestion(document: str, variables: dict[str, Any]) -> None:
+    operation = ENUMS.open(document, None)
+    with pytest.raises(OperationError) as refused:
+        ENUMS.check(operation, variables)
+    assert "mean" not in str(refused.value)
+    ENUMS.check(operation, {})
+
+
+def test_variables_without_end_are_an_error_and_many_faults_a_few() -> None:
+    deep: Any = 5
+    for _ in range(5000):
+        deep = {"light": deep}
+    operation = ENUMS.open("query ($wish: Wish) { shine(wish: $wish) }", None)
+    with pytest.raises(OperationError):
+        ENUMS.check(operation, {"wish": deep})
+    with pytest.raises(OperationError) as refused:
+        ENUMS.check(operation, {"wish": {f"f{number}": 1 for number in range(5000)}})
+    assert len(refused.value.errors) < 30
+
+
+@pytest.mark.parametrize(
+    ("document", "asks"),
+    [
+        ("{ __schema { types { name } } }", True),
+        ('{ ...a } fragment a on Query { ... { x: __type(name: "Home") { name } } }', True),
+        ("{ __typename communities { __typename } }", False),
+    ],
+)
+def test_what_asks_for_the_schema_is_told(operations: Operations, document: str, asks: bool) -> None:
+    assert operations.open(document, None).about_schema is asks
+    with pytest.raises(OperationError) as refused:
+        operations.open(document.replace("{", "{ nothing ", 1), None)
+    assert refused.value.about_schema is asks
 
 
 @pytest.mark.parametrize(
