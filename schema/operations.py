@@ -47,12 +47,16 @@ _SUGGESTION: Final = " Did you mean "
 
 
 class OperationError(Exception):
-    """Raised when a document cannot be executed; `errors` say why. `about_schema`: it asks for the schema itself."""
+    """Raised when a document cannot be executed; `errors` say why.
 
-    def __init__(self, errors: list[GraphQLError], *, about_schema: bool = False) -> None:
+    `about_schema`: it asks for the schema itself. `telling`: its errors tell of the schema.
+    """
+
+    def __init__(self, errors: list[GraphQLError], *, about_schema: bool = False, telling: bool = False) -> None:
         super().__init__(errors[0].message)
         self.errors = errors
         self.about_schema = about_schema
+        self.telling = telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +131,25 @@ class Operations:
         else:
             self._known.move_to_end(key)
         if isinstance(known, OperationError):
-            raise OperationError(known.errors, about_schema=known.about_schema)
+            raise OperationError(known.errors, about_schema=known.about_schema, telling=known.telling)
         return known
 
     def keep(self, document: str, name: str | None) -> Operation:
         """Return the operation as `open` does, and never forget it."""
         operation = self._kept[document, name or None] = self.open(document, name)
         return operation
+
+    def normal(self, document: str, name: str | None) -> str | None:
+        """Return what `open` gives as normal, without validating a document that is not known; None: it has none."""
+        key = (document, name or None)
+        known = self._kept.get(key) or self._known.get(key)
+        if isinstance(known, Operation):
+            return known.normal
+        try:
+            check_text(document, self._limits)
+            return print_ast(_chosen(self._parse(document), name or None)[1])
+        except (GraphQLError, RecursionError):
+            return None
 
     def check(self, operation: Operation, variables: dict[str, Any] | None) -> None:
         """Raise OperationError where an operation must not be executed with these variables."""
@@ -170,25 +186,17 @@ class Operations:
             check_document(document, self._limits)
             errors = self._validate(document)
             if errors:
-                return OperationError(errors, about_schema=about_schema)
-            chosen = [
-                node
-                for node in document.definitions
-                if isinstance(node, OperationDefinitionNode)
-                and (name is None or (node.name and node.name.value == name))
-            ]
-            if len(chosen) != 1:
-                return OperationError([GraphQLError(_choice(name, len(chosen)))], about_schema=about_schema)
-            separate = separate_operations(document)[name or (chosen[0].name.value if chosen[0].name else "")]
+                return OperationError(errors, about_schema=about_schema, telling=True)
+            node, separate = _chosen(document, name)
             fragments = {
-                node.name.value: node for node in separate.definitions if isinstance(node, FragmentDefinitionNode)
+                part.name.value: part for part in separate.definitions if isinstance(part, FragmentDefinitionNode)
             }
-            roots = list(_root_fields(chosen[0], fragments, set()))
-            cost = estimate(self._schema, chosen[0], fragments)
+            roots = list(_root_fields(node, fragments, set()))
+            cost = estimate(self._schema, node, fragments)
             self._check_cost(cost)
             return Operation(
                 separate,
-                chosen[0],
+                node,
                 fragments,
                 print_ast(separate),
                 _selected_variables(separate),
@@ -196,7 +204,7 @@ class Operations:
                 any(field.name.value == "alerts" for field in roots),
                 names_schema(separate),
                 cost,
-                self._varies(separate, chosen[0]),
+                self._varies(separate, node),
             )
         except GraphQLError as error:
             return OperationError([error], about_schema=about_schema)
@@ -237,6 +245,18 @@ def _too_deep(what: str) -> GraphQLError:
 def _without_suggestion(error: GraphQLError) -> GraphQLError:
     message = error.message.partition(_SUGGESTION)[0]
     return error if message == error.message else GraphQLError(message, error.nodes)
+
+
+def _chosen(document: DocumentNode, name: str | None) -> tuple[OperationDefinitionNode, DocumentNode]:
+    """Return an operation of a document, and the document with what it needs alone; raise GraphQLError."""
+    found = [
+        node
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode) and (name is None or (node.name and node.name.value == name))
+    ]
+    if len(found) != 1:
+        raise GraphQLError(_choice(name, len(found)))
+    return found[0], separate_operations(document)[found[0].name.value if found[0].name else ""]
 
 
 def _choice(name: str | None, found: int) -> str:

@@ -5,6 +5,9 @@ id of a document is the hex sha256 of its file's bytes without the newlines at t
 what `printf %s "$(cat FILE)" | sha256sum` prints; the same of what GraphQL's printer makes of it
 works too, since some clients print a document before they hash it. Nothing is ever registered
 by a client.
+
+What else is executed, and how much is told of the schema, depends on who asks: an operator, or
+a server in development, keeps nothing back.
 """
 
 import hashlib
@@ -36,15 +39,24 @@ class Request(NamedTuple):
 class Documents:
     """The documents that may be executed.
 
-    Reads `*.graphql` of `directories` once; raises DocumentError. With `trusted_only` it refuses all
-    others, and does not say what is wrong with them.
+    Reads `*.graphql` of `directories` once, and never forgets them; raises DocumentError. With
+    `trusted_only` it refuses all others, and does not say what is wrong with them. In `development`
+    the schema is no secret.
     """
 
-    def __init__(self, operations: Operations, directories: Iterable[Path] = (), *, trusted_only: bool = False) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        directories: Iterable[Path] = (),
+        *,
+        trusted_only: bool = False,
+        development: bool = False,
+    ) -> None:
         self._operations = operations
         self._trusted_only = trusted_only
+        self._development = development
         self._texts: dict[str, str] = {}
-        self._normal: set[str] = set()
+        self._trusted: dict[str, Operation] = {}
         for directory in directories:
             if not directory.is_dir():
                 raise DocumentError(f"{directory} is no folder; expected one with *.graphql files")
@@ -59,29 +71,48 @@ class Documents:
         """The ids of all documents registered, two of those that a printer would write otherwise."""
         return frozenset(self._texts)
 
-    def open(self, parameters: Mapping[str, Any]) -> Request:
-        """Return what parameters without a `fault` ask for; raise OperationError for what cannot be executed."""
+    @property
+    def trusted(self) -> tuple[Operation, ...]:
+        """The operations of all documents registered."""
+        return tuple(self._trusted.values())
+
+    def open(self, parameters: Mapping[str, Any], *, operator: bool | None = None) -> Request:
+        """Return what parameters without a `fault` ask for; raise OperationError for what cannot be executed.
+
+        `operator`: whether an operator asks, for whom there are more documents than the trusted ones,
+        and who may ask for the schema; None: sign-in is off, so that nobody is known as one.
+        """
         query = self._text(parameters)
         name, variables = parameters.get("operationName") or None, parameters.get("variables")
-        if not self._trusted_only:
-            return Request(query, self._operations.open(query, name), name, variables)
+        if self._trusted_only and not operator and not self._is_trusted(query, name):
+            raise _refused("only documents registered with this server are executed", "DOCUMENT_NOT_TRUSTED")
+        secret = operator is False and not self._development
         try:
             operation = self._operations.open(query, name)
-        except OperationError:
-            if document_id(query) in self._texts:
-                raise
-            raise _not_trusted() from None
-        if operation.normal not in self._normal:
-            raise _not_trusted()
+        except OperationError as error:
+            raise _kept_back(error) if secret else error from None
+        if secret and operation.about_schema and operation.normal not in self._trusted:
+            raise _introspection()
+        self._operations.check(operation, variables)
         return Request(query, operation, name, variables)
+
+    def _is_trusted(self, query: str, name: str | None) -> bool:
+        if document_id(query) in self._texts:
+            return True
+        normal = self._operations.normal(query, name)
+        return normal is not None and normal in self._trusted
 
     def _register(self, text: str) -> None:
         document = parse(text)
+        printed = print_ast(document)
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
-                self._normal.add(self._operations.open(text, node.name.value if node.name else None).normal)
+                name = node.name.value if node.name else None
+                operation = self._operations.keep(text, name)
+                self._operations.keep(printed, name)
+                self._trusted[operation.normal] = operation
         self._texts[document_id(text)] = text
-        self._texts[document_id(print_ast(document))] = text
+        self._texts[document_id(printed)] = text
 
     def _text(self, parameters: Mapping[str, Any]) -> str:
         query: str | None = parameters.get("query")
@@ -136,6 +167,20 @@ def _id(parameters: Mapping[str, Any]) -> str:
     return key if key is not None else parameters["extensions"]["persistedQuery"]["sha256Hash"]
 
 
-def _not_trusted() -> OperationError:
-    code = {"code": "DOCUMENT_NOT_TRUSTED"}
-    return OperationError([GraphQLError("only documents registered with this server are executed", extensions=code)])
+def _kept_back(error: OperationError) -> OperationError:
+    """Return the errors of a document as they are told to whoever shall not learn the schema from them."""
+    if error.about_schema:
+        return _introspection()
+    if not error.telling:
+        return error
+    code = {"code": "DOCUMENT_INVALID"}
+    message = "the document is not valid here; a server in development says why"
+    return OperationError([GraphQLError(message, one.nodes, extensions=code) for one in error.errors])
+
+
+def _introspection() -> OperationError:
+    return _refused("the schema is shown to operators alone: ask one for it", "INTROSPECTION_OFF")
+
+
+def _refused(message: str, code: str) -> OperationError:
+    return OperationError([GraphQLError(message, extensions={"code": code})])
