@@ -4,7 +4,9 @@ Two buckets, so that any process may answer any request; all writes are by compa
 knows no rules: what a request becomes, and when, is decided elsewhere.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -14,7 +16,7 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
 from bus.client import Bus, Message, connection_of
-from bus.errors import BusError, UnavailableError
+from bus.errors import BusError, ConflictError, UnavailableError
 from bus.identifiers import check_id
 from bus.stored import Stored
 from bus.streams import REGISTRY
@@ -26,6 +28,7 @@ MAX_REQUESTS: Final = 10_000
 """Requests that NATS holds; it refuses more. Each is gone 20 min after it was last written."""
 
 _KEPT_S: Final = 1200.0  # twice as long as a request lives: so long a device is told that it has expired
+_TRIES: Final = 10
 _FULL: Final = "(10077)"  # nats-server's code for max_msgs
 
 Answer = TypeVar("Answer")
@@ -87,23 +90,54 @@ class Pairings:
         self._bus = bus
         self._there = False
 
-    async def request(self, code: str) -> tuple[PairingRequest, int] | None:
-        """Return the request with a user code, and its revision; None if there is none."""
+    async def request(self, code: str) -> PairingRequest | None:
+        """Return the request with a user code; None if there is none."""
+        return (await self._request(code))[0]
+
+    async def add_request(self, code: str, request: PairingRequest) -> None:
+        """Write a new request; raise ConflictError where the code is in use, or FullError."""
+        await self._write(f"{PAIRING}.{check_id(code)}", _encode(request), 0)
+
+    async def change_request(
+        self, code: str, change: Callable[[PairingRequest | None], PairingRequest]
+    ) -> PairingRequest:
+        """Replace a request by what `change` makes of it, and return that; by the same one, nothing is written.
+
+        It is called again where another was faster; what it raises ends the change. Raises
+        ConflictError after 10 such.
+        """
+
+        async def attempt() -> PairingRequest:
+            request, revision = await self._request(code)
+            changed = change(request)
+            if changed is not request:
+                await self._write(f"{PAIRING}.{check_id(code)}", _encode(changed), revision)
+            return changed
+
+        return await _until_alone(attempt)
+
+    async def devices(self, community: str, home: str) -> Devices:
+        """Return the devices of a home, in the order in which they were added."""
+        return (await self._devices(community, home))[0]
+
+    async def change_devices(self, community: str, home: str, change: Callable[[Devices], Devices]) -> None:
+        """Replace the devices of a home by what `change` makes of them, as `change_request` does."""
+
+        async def attempt() -> None:
+            devices, revision = await self._devices(community, home)
+            changed = change(devices)
+            if changed is not devices:
+                await self._write(f"{DEVICES}.{check_id(community)}.{check_id(home)}", _encode(changed), revision)
+
+        await _until_alone(attempt)
+
+    async def _request(self, code: str) -> tuple[PairingRequest | None, int]:
         stored = await self._last(PAIRING, check_id(code))
-        return None if stored is None else (_decode_request(stored.data), stored.sequence)
+        return (None, 0) if stored is None else (_decode_request(stored.data), stored.sequence)
 
-    async def write_request(self, code: str, request: PairingRequest, *, after: int) -> None:
-        """Write a request over the revision `after`, 0: anew; raise ConflictError, or FullError for a new one."""
-        await self._write(f"{PAIRING}.{check_id(code)}", _encode(request), after)
-
-    async def devices(self, community: str, home: str) -> tuple[Devices, int]:
-        """Return the devices of a home, in the order in which they were approved, and their revision."""
+    async def _devices(self, community: str, home: str) -> tuple[Devices, int]:
         stored = await self._last(DEVICES, f"{check_id(community)}.{check_id(home)}")
         return ((), 0) if stored is None else (_decode_devices(stored.data), stored.sequence)
-
-    async def write_devices(self, community: str, home: str, devices: Devices, *, after: int) -> None:
-        """Write the devices of a home over the revision `after`; raise ConflictError."""
-        await self._write(f"{DEVICES}.{check_id(community)}.{check_id(home)}", _encode(devices), after)
 
     async def _last(self, bucket: str, key: str) -> Stored | None:
         return await self._with_buckets(lambda: self._bus.last(f"KV_{bucket}", f"$KV.{bucket}.{key}"))
@@ -146,6 +180,14 @@ class Pairings:
                     await js.add_stream(config)
                 except BadRequestError:  # another process was faster
                     await js.stream_info(config.name)
+
+
+async def _until_alone(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    for number in range(_TRIES - 1):
+        with suppress(ConflictError):
+            return await attempt()
+        await asyncio.sleep(0.005 * number)  # a replica that was read may be behind
+    return await attempt()
 
 
 def buckets(replicas: int) -> list[StreamConfig]:

@@ -2,12 +2,16 @@
 
 `extensions.code` is one of
 
-    NOT_FOUND          there is no such community or home
-    UNAVAILABLE        the answer is not here yet: ask again in a moment
-    CURSOR_EXPIRED     alerts after the cursor are gone; `extensions.oldest` is the oldest cursor that works
-    TOO_SLOW           alerts came faster than they were taken; resume after `extensions.cursor`
-    DOCUMENT_TOO_DEEP  the document nests deeper than the server follows
-    INTERNAL           anything else; `extensions.reference` is in the log too
+    NOT_FOUND             there is no such community or home
+    UNAVAILABLE           the answer is not here yet: ask again in a moment
+    CURSOR_EXPIRED        alerts after the cursor are gone; `extensions.oldest` is the oldest cursor that works
+    TOO_SLOW              alerts came faster than they were taken; resume after `extensions.cursor`
+    PAIRING_REFUSED       whoever asks can have nothing to do with the pairing of devices
+    PAIRING_CODE_UNKNOWN  no device waits with this code: it is wrong, expired, or was answered
+    TOO_MANY_CODES        too many wrong codes: wait
+    TOO_MANY_DEVICES      the home has as many devices as it may have: remove one
+    DOCUMENT_TOO_DEEP     the document nests deeper than the server follows
+    INTERNAL              anything else; `extensions.reference` is in the log too
 
 GraphQL's own errors (syntax, validation, variables) pass as they are.
 """
@@ -20,12 +24,28 @@ from graphql import GraphQLError
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from resolvers.errors import CursorExpiredError, NotFoundError, NotReadyError, TooSlowError
+from resolvers.errors import (
+    CursorExpiredError,
+    NotFoundError,
+    NotReadyError,
+    PairingError,
+    TooManyCodesError,
+    TooManyDevicesError,
+    TooSlowError,
+    UserCodeError,
+)
 from schema.scalars import show_cursor
 
 log = structlog.get_logger(__name__)
 
-_CODES: Final[dict[type[Exception], str]] = {NotFoundError: "NOT_FOUND", NotReadyError: "UNAVAILABLE"}
+_CODES: Final[dict[type[Exception], str]] = {
+    NotFoundError: "NOT_FOUND",
+    NotReadyError: "UNAVAILABLE",
+    PairingError: "PAIRING_REFUSED",
+    UserCodeError: "PAIRING_CODE_UNKNOWN",
+    TooManyCodesError: "TOO_MANY_CODES",
+    TooManyDevicesError: "TOO_MANY_DEVICES",
+}
 _CLIENTS: Final = (GraphQLError, StrawberryGraphQLError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 
