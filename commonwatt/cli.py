@@ -5,11 +5,11 @@ Commands import what they run when they run, so that no process carries the part
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from commonwatt.contract import contract
 from commonwatt.options import with_logging, with_nats
@@ -17,6 +17,9 @@ from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
 from commonwatt.tokens import token
+
+if TYPE_CHECKING:
+    from commonwatt.up import Demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,7 +64,7 @@ def up(
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
 ) -> None:
     """Run everything."""
-    from commonwatt.up import UpOptions, run_up
+    from commonwatt.up import UpOptions, demo_of, run_up
 
     assert host is not None
     assert port is not None
@@ -69,24 +72,35 @@ def up(
     options = UpOptions(
         data_dir, host, port, nats_port, homes, seed, rate, fresh, settings.log_level, settings.log_format
     )
-    run("up", settings, lambda: run_up(options, _show_addresses))
+
+    def show(url: str, nats_url: str) -> None:
+        _show_addresses(url, nats_url, demo_of(settings, options))
+
+    run("up", settings, lambda: run_up(options, show))
 
 
-def _show_addresses(url: str, nats_url: str) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for what, where in (
-        ("GraphiQL", f"{url}/graphql"),
-        ("Watch", f"{url}/watch/"),
+def _show_addresses(url: str, nats_url: str, demo: "Demo") -> None:
+    """Say where everything is; the links carry tokens in their fragments, which no server sees."""
+    home, member, operator = demo
+    rows = (
+        ("GraphiQL", f"{url}/graphql" + (f"#token={operator}" if operator else "")),
+        ("Watch", f"{url}/watch/" + (f"#home={home}&token={member}" if member else "")),
         ("Health", f"{url}/health"),
         ("Ready", f"{url}/ready"),
         ("Metrics", f"{url}/metrics"),
         ("NATS", nats_url),
-    ):
-        table.add_row(f"[bold]{what}[/bold]", where)
-    console = Console(highlight=False)
-    console.print("\n[bold]Commonwatt is up.[/bold] Ctrl-C ends it.\n")
-    console.print(table)
-    console.print(f"\nIn another terminal: commonwatt watch --url {url} --home demo.home-01\n", soft_wrap=True)
+    )
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print("\n[bold]Commonwatt is up.[/bold] Ctrl-C ends it.\n", markup=True)
+    for what, where in rows:
+        console.print(Text.assemble((f"{what:<10}", "bold"), where))
+    if member:
+        console.print(
+            f"\nFor a day the links sign in: GraphiQL as the operator, the watch as home {home}. "
+            "Other tokens: commonwatt token issue --help"
+        )
+    sign_in = f"COMMONWATT_TOKEN={member} " if member else ""
+    console.print(f"\nIn another terminal: {sign_in}commonwatt watch --url {url} --home {home}\n")
 
 
 @app.command(

@@ -9,17 +9,23 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from bus.broker import Broker, BrokerError, free_port, is_free
-from commonwatt.settings import SettingsError
+from bus.identifiers import home_key
+from commonwatt.settings import Settings, SettingsError
+from commonwatt.signing import tokens_of
 from commonwatt.supervisor import Child, ChildError, Supervisor
+from meters.demo import simulated_community
+from resolvers.access import HOUSEHOLD, OPERATOR
 from server.run import ListenError
 
 DEFAULT_NATS_PORT: Final = 4222
 _READY_S: Final = 60.0
 _LEFT_BEHIND_S: Final = 6.0
+_TOKENS_LAST_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,16 @@ class UpOptions:
     fresh: bool
     log_level: str
     log_format: str
+
+
+class Demo(NamedTuple):
+    """What somebody needs to look at the simulated community: its first home, and tokens; empty, none are asked for."""
+
+    home: str
+    """Its id, as clients name it."""
+    member: str = ""
+    """A token of whoever lives in that home."""
+    operator: str = ""
 
 
 class DataDirectory:
@@ -120,6 +136,17 @@ async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
             waiting.cancel()
 
 
+def demo_of(settings: Settings, options: UpOptions) -> Demo:
+    """Return what leads to the simulated community, with tokens that last a day; raise KeysError."""
+    community = simulated_community(options.homes, options.seed)
+    home = community.homes[0].id
+    key = home_key(community.id, home)
+    if settings.sign_in == "off":
+        return Demo(key)
+    issue = partial(tokens_of(settings).issue, community=community.id, ttl_s=_TOKENS_LAST_S)
+    return Demo(key, issue(subject=HOUSEHOLD + home, role="member"), issue(subject=OPERATOR, role="operator"))
+
+
 def _nats_port(wanted: int | None) -> int:
     if wanted is None:
         return DEFAULT_NATS_PORT if is_free(DEFAULT_NATS_PORT) else free_port()
@@ -134,11 +161,12 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
     logs = ["--log-level", options.log_level, "--log-format", options.log_format]
     nats = ["--nats-url", broker.url, *logs]
     this = [sys.executable, "-m", "commonwatt"]
+    where = ["--host", options.host, "--port", str(port), "--data-dir", str(options.data_dir)]
     simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
     return [
         Child("nats-server", broker.command(), last=True, keeps=(lock,)),
         Child("aggregate", [*this, "aggregate", *nats]),
-        Child("serve", [*this, "serve", *nats, "--host", options.host, "--port", str(port), "--development"]),
+        Child("serve", [*this, "serve", *nats, *where, "--development"]),
         Child("simulate", [*this, "simulate", *nats, *simulation]),
     ]
 

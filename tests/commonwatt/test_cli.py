@@ -82,7 +82,7 @@ def test_each_option_says_what_it_is_for(words: tuple[str, ...]) -> None:
     assert not [parameter.name for parameter in shown if not getattr(parameter, "help", None)]
 
 
-@pytest.mark.parametrize("words", [(), ("registry",), ("schema",)], ids=["commonwatt", "registry", "schema"])
+@pytest.mark.parametrize("words", [(), ("registry",), ("schema",), ("token",)], ids=" ".join)
 def test_without_a_command_the_commands_are_listed(commonwatt: Commonwatt, words: tuple[str, ...]) -> None:
     result = commonwatt(*words)
     for command in COMMANDS:
@@ -122,6 +122,8 @@ def test_a_bad_option_is_explained(commonwatt: Commonwatt, words: list[str], sai
     [
         (["serve", "--port", "65536"], "setting port: Input should be less than or equal to 65535 (got '65536')"),
         (["serve", "--log-level", "loud"], "setting log_level: "),
+        (["serve", "--sign-in", "maybe"], "setting sign_in: "),
+        (["serve", "--sign-in", "off", "--host", "0.0.0.0"], "sign_in is off and host is '0.0.0.0'"),
         (["serve", "--nats-credentials", "/nowhere"], "nats_credentials names '/nowhere', which is no file"),
         (["aggregate", "--metrics-port", "-1"], "setting metrics_port: "),
         (["simulate", "--community", "No Such Id"], "'No Such Id'"),

@@ -1,6 +1,7 @@
 """`commonwatt up`, whole: real processes, started, killed and ended."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -11,14 +12,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from bus.client import Bus
 from bus.settings import NatsSettings
 from bus.stored import Stored
-from tests.commonwatt.tree import CHILDREN, SURPLUS, Tree, environment, last_word, refused
-from tests.server.served import ask, next_of, subscribed
+from tests.commonwatt.tree import CHILDREN, SURPLUS, Tree, command, environment, last_word, refused
+from tests.server.served import next_of
 from watch.client import Following, Watch
 from watch.news import Link, Result, Standing
 
@@ -61,7 +63,7 @@ async def test_a_signal_ends_every_process_within_five_seconds(grow: Grow, how: 
     tree = grow()
     await tree.data()
     children = list(tree.children().values())
-    async with subscribed(tree.url, SURPLUS) as changes:
+    async with tree.subscribed(SURPLUS) as changes:
         await next_of(changes)
         began = time.monotonic()
         tree.signal(how)
@@ -88,6 +90,36 @@ async def test_the_children_end_when_the_supervisor_is_killed(grow: Grow) -> Non
     assert len(children) == len(CHILDREN)
     tree.signal(signal.SIGKILL)
     await tree.gone(children)
+
+
+# --- its links ---
+
+
+async def test_its_links_sign_in_and_no_log_holds_a_token(grow: Grow) -> None:
+    tree = grow("--log-level", "debug")
+    await tree.data()
+    home = parse_qs(urlsplit(tree.watch).fragment)
+    assert (urlsplit(tree.watch).path, home["home"]) == ("/watch/", ["demo.home-01"])
+    (member,) = home["token"]
+    verified = {claims["sub"]: claims for claims in (shown(tree, text) for text in (member, tree.operator))}
+    assert set(verified) == {"home:home-01", "operator:"}
+    assert {claims["exp"] - claims["iat"] for claims in verified.values()} == {86_400}
+    (hint,) = [line for line in tree.out.splitlines() if "commonwatt watch" in line]
+    assert hint.endswith(f": COMMONWATT_TOKEN={member} commonwatt watch --url {tree.url} --home demo.home-01")
+    tree.signal(signal.SIGTERM)
+    assert await tree.exit_code() == 0
+    assert "serving" in tree.log
+    assert "eyJ" not in tree.log
+    assert "PRIVATE" not in tree.log
+
+
+def shown(tree: Tree, token: str) -> dict[str, Any]:
+    """Return the claims of a token that counts with the tree's key."""
+    words = ["token", "show", "--data-dir", str(tree.data_dir)]
+    done = subprocess.run(command(*words), input=token, capture_output=True, text=True, timeout=30, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    claims: dict[str, Any] = json.loads(done.stdout)["claims"]
+    return claims
 
 
 # --- its state ---
@@ -120,7 +152,7 @@ async def test_a_second_one_in_the_same_data_directory_is_refused(grow: Grow) ->
     assert await other.exit_code() == 2
     assert "is in use by another `commonwatt up`" in other.log
     assert other.log.count("\n") == 1
-    assert (await ask(tree.url, "{ communities { id } }"))["data"] == {"communities": [{"id": "demo"}]}
+    assert (await tree.ask("{ communities { id } }"))["data"] == {"communities": [{"id": "demo"}]}
 
 
 async def test_it_waits_for_what_a_killed_one_left_behind(grow: Grow) -> None:
@@ -162,7 +194,7 @@ def _until_waiting_for_lock(tree: Tree) -> None:
 async def test_a_child_that_dies_comes_back_and_the_same_socket_goes_on(grow: Grow, name: str) -> None:
     tree = grow()
     await tree.data()
-    async with subscribed(tree.url, SURPLUS) as changes:
+    async with tree.subscribed(SURPLUS) as changes:
         await next_of(changes)
         victim = tree.children()[name]
         os.kill(victim.pid, signal.SIGKILL)
@@ -179,7 +211,7 @@ async def test_a_child_that_dies_comes_back_and_the_same_socket_goes_on(grow: Gr
 async def test_a_server_that_dies_comes_back_and_the_watch_reconnects(grow: Grow) -> None:
     tree = grow()
     await tree.data()
-    async with Watch(tree.url) as watch, watch.follow(SURPLUS, {}) as news, asyncio.timeout(60):
+    async with Watch(tree.url, token=tree.operator) as watch, watch.follow(SURPLUS, {}) as news, asyncio.timeout(60):
         assert isinstance(await _next_result(news), Result)
         victim = tree.children()["serve"]
         os.kill(victim.pid, signal.SIGKILL)

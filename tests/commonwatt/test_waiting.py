@@ -1,6 +1,7 @@
 """The server's port while NATS is awaited: it answers, and hands over to the server proper."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -92,10 +93,12 @@ async def test_any_free_port_is_left_to_the_server() -> None:
 
 
 @pytest.mark.slow
-async def test_a_server_without_nats_says_so_and_takes_up_its_work_when_nats_comes(own_nats: NatsServer) -> None:
+async def test_a_server_without_nats_says_so_and_takes_up_its_work_when_nats_comes(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
     own_nats.kill()
     port = free_port()
-    words = ["serve", "--port", str(port), "--nats-url", own_nats.url]
+    words = ["serve", "--port", str(port), "--nats-url", own_nats.url, "--data-dir", str(tmp_path)]
     process = await asyncio.create_subprocess_exec(*command(*words), stderr=asyncio.subprocess.PIPE, env=environment())
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:

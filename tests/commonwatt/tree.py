@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.resolvers.frames import eventually
-from tests.server.served import ask
+import httpx
+from gql import Client, gql
+from gql.transport.websockets import WebsocketsTransport
 
-HEADER = re.compile(r"^(GraphiQL|NATS)\s+(\S+)", re.MULTILINE)
+from tests.resolvers.frames import eventually
+from tests.server.served import Changes
+
+HEADER = re.compile(r"^(GraphiQL|Watch|NATS)\s+(\S+)", re.MULTILINE)
 CHILDREN = ("nats-server", "aggregate", "serve", "simulate")
 SURPLUS = 'subscription { community(id: "demo") { surplusPower measuredAt } }'
 
@@ -93,7 +98,22 @@ class Tree:
     @property
     def url(self) -> str:
         """The server's address."""
-        return self._addresses()["GraphiQL"].removesuffix("/graphql")
+        return self._addresses()["GraphiQL"].partition("/graphql")[0]
+
+    @property
+    def operator(self) -> str:
+        """The operator's token, as the link to GraphiQL carries it."""
+        return self._addresses()["GraphiQL"].partition("#token=")[2]
+
+    @property
+    def watch(self) -> str:
+        """The link to the watch."""
+        return self._addresses()["Watch"]
+
+    @property
+    def out(self) -> str:
+        """What it has written to stdout so far."""
+        return self._out.read_text("utf-8")
 
     @property
     def nats_url(self) -> str:
@@ -111,7 +131,7 @@ class Tree:
         return self._popen.poll()
 
     def _addresses(self) -> dict[str, str]:
-        return dict(HEADER.findall(self._out.read_text("utf-8")))
+        return dict(HEADER.findall(self.out))
 
     def children(self) -> dict[str, Process]:
         """Return its child processes by what they are."""
@@ -134,9 +154,32 @@ class Tree:
 
         async def says_so() -> bool:
             assert self.ended is None, self.log
-            return set(self._addresses()) == {"GraphiQL", "NATS"}
+            return set(self._addresses()) == {"GraphiQL", "Watch", "NATS"}
 
         await eventually(says_so, timeout=60)
+
+    async def ask(self, query: str) -> dict[str, Any]:
+        """Return the answer to the operator's query, errors included."""
+        headers = {"Authorization": f"Bearer {self.operator}"}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers) as http:
+            response = await http.post("/graphql", json={"query": query})
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    @asynccontextmanager
+    async def subscribed(self, document: str) -> AsyncIterator[Changes]:
+        """Subscribe as the operator; the value is the stream of data."""
+        transport = WebsocketsTransport(
+            self.url.replace("http", "ws") + "/graphql",
+            subprotocols=["graphql-transport-ws"],
+            init_payload={"authorization": f"Bearer {self.operator}"},
+        )
+        async with Client(transport=transport) as session:
+            stream = session.subscribe(gql(document))
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
 
     async def data(self) -> dict[str, Any]:
         """Wait for the first data in a query and return it."""
@@ -144,7 +187,7 @@ class Tree:
         found: dict[str, Any] = {}
 
         async def is_live() -> bool:
-            answer = await ask(self.url, '{ home(id: "demo.home-01") { live { load quality measuredAt } } }')
+            answer = await self.ask('{ home(id: "demo.home-01") { live { load quality measuredAt } } }')
             home = (answer.get("data") or {}).get("home") or {}
             found.update(home.get("live") or {})
             return found.get("measuredAt") is not None
