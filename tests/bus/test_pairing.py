@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from nats.js.api import StorageType
 from nats.js.errors import NotFoundError
@@ -34,42 +35,87 @@ async def remove_buckets(bus: Bus) -> None:
             await connection_of(bus).jetstream().delete_stream(config.name)
 
 
+def renamed(request: PairingRequest | None) -> PairingRequest:
+    assert request is not None
+    return msgspec.structs.replace(request, client=request.client + "!")
+
+
 async def test_what_was_never_written_is_not_there(pairings: Pairings) -> None:
     assert await pairings.request("bcdfghjk") is None
-    assert await pairings.devices("demo", "home-1") == ((), 0)
+    assert await pairings.devices("demo", "home-1") == ()
 
 
-async def test_a_request_comes_back_as_it_was_written_with_its_revision(pairings: Pairings) -> None:
-    await pairings.write_request("bcdfghjk", REQUEST, after=0)
-    found = await pairings.request("bcdfghjk")
-    assert found is not None
-    assert found[0] == REQUEST
+async def test_a_request_comes_back_as_it_was_written(pairings: Pairings) -> None:
+    await pairings.add_request("bcdfghjk", REQUEST)
+    assert await pairings.request("bcdfghjk") == REQUEST
     assert await pairings.request("bcdfghjl") is None
 
 
-async def test_of_two_who_write_over_the_same_revision_one_is_refused(bus: Bus, pairings: Pairings) -> None:
-    await pairings.write_request("bcdfghjk", REQUEST, after=0)
-    with pytest.raises(ConflictError):
-        await pairings.write_request("bcdfghjk", REQUEST, after=0)
+async def test_of_all_who_add_a_request_with_one_code_one_does(bus: Bus, pairings: Pairings) -> None:
+    await pairings.request("bcdfghjk")
+    added = await asyncio.gather(
+        *(Pairings(bus).add_request("bcdfghjk", REQUEST) for _ in range(8)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in added) == ["ConflictError"] * 7 + ["NoneType"]
+
+
+async def test_no_change_is_lost_where_several_change_at_the_same_time(bus: Bus, pairings: Pairings) -> None:
+    await pairings.add_request("bcdfghjk", REQUEST)
+    await asyncio.gather(*(Pairings(bus).change_request("bcdfghjk", renamed) for _ in range(5)))
     found = await pairings.request("bcdfghjk")
     assert found is not None
-    writers = [Pairings(bus) for _ in range(8)]
-    wrote = await asyncio.gather(
-        *(one.write_request("bcdfghjk", REQUEST, after=found[1]) for one in writers), return_exceptions=True
-    )
-    assert sorted(type(one).__name__ for one in wrote) == ["ConflictError"] * 7 + ["NoneType"]
+    assert found.client == "watch!!!!!"
+
+
+async def test_a_change_that_is_always_too_late_ends(pairings: Pairings, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pairings.add_request("bcdfghjk", REQUEST)
+    tries: list[None] = []
+
+    def change(request: PairingRequest | None) -> PairingRequest:
+        tries.append(None)
+        return renamed(request)
+
+    async def refuse(*_: object) -> None:
+        raise ConflictError("somebody else wrote")
+
+    monkeypatch.setattr(pairings, "_write", refuse)
+    with pytest.raises(ConflictError):
+        await pairings.change_request("bcdfghjk", change)
+    assert len(tries) == 10
+
+
+async def test_what_a_change_leaves_as_it_is_is_not_written(bus: Bus, pairings: Pairings) -> None:
+    await pairings.add_request("bcdfghjk", REQUEST)
+    await pairings.change_devices("demo", "home-1", lambda _: (DEVICE,))
+
+    def leave(request: PairingRequest | None) -> PairingRequest:
+        assert request is not None
+        return request
+
+    assert await pairings.change_request("bcdfghjk", leave) == REQUEST
+    await pairings.change_devices("demo", "home-1", lambda devices: devices)
+    assert await bus.stream_bounds("KV_pairing") == (1, 1)
+    assert await bus.stream_bounds("KV_devices") == (1, 1)
+
+
+async def test_what_a_change_raises_ends_it_and_nothing_is_written(pairings: Pairings) -> None:
+    def refuse(_: object) -> PairingRequest:
+        raise KeyError("no")
+
+    await pairings.add_request("bcdfghjk", REQUEST)
+    with pytest.raises(KeyError):
+        await pairings.change_request("bcdfghjk", refuse)
+    assert await pairings.request("bcdfghjk") == REQUEST
 
 
 async def test_devices_are_kept_for_each_home_in_order(pairings: Pairings) -> None:
     other = PairedDevice(id="d2", name="Ätsch ⌚", member="bob@example.org", approved_ms=6, paired_ms=7, expires_ms=10)
-    await pairings.write_devices("demo", "home-1", (DEVICE, other), after=0)
-    devices, revision = await pairings.devices("demo", "home-1")
-    assert devices == (DEVICE, other)
-    assert (await pairings.devices("demo", "home-2"))[0] == ()
-    await pairings.write_devices("demo", "home-1", (other,), after=revision)
-    assert (await pairings.devices("demo", "home-1"))[0] == (other,)
-    with pytest.raises(ConflictError):
-        await pairings.write_devices("demo", "home-1", (), after=revision)
+    await pairings.change_devices("demo", "home-1", lambda _: (DEVICE,))
+    await pairings.change_devices("demo", "home-1", lambda devices: (*devices, other))
+    assert await pairings.devices("demo", "home-1") == (DEVICE, other)
+    assert await pairings.devices("demo", "home-2") == ()
+    await pairings.change_devices("demo", "home-1", lambda devices: devices[1:])
+    assert await pairings.devices("demo", "home-1") == (other,)
 
 
 async def test_no_key_becomes_a_subject_that_is_no_identifier(pairings: Pairings) -> None:
@@ -77,9 +123,11 @@ async def test_no_key_becomes_a_subject_that_is_no_identifier(pairings: Pairings
         with pytest.raises(InvalidIdError):
             await pairings.request(bad)
         with pytest.raises(InvalidIdError):
+            await pairings.add_request(bad, REQUEST)
+        with pytest.raises(InvalidIdError):
             await pairings.devices("demo", bad)
         with pytest.raises(InvalidIdError):
-            await pairings.write_devices(bad, "home-1", (), after=0)
+            await pairings.devices(bad, "home-1")
 
 
 async def test_beyond_the_bound_new_requests_are_refused_and_old_ones_can_change(bus: Bus, pairings: Pairings) -> None:
@@ -88,12 +136,10 @@ async def test_beyond_the_bound_new_requests_are_refused_and_old_ones_can_change
     config.max_msgs = 3
     await connection_of(bus).jetstream().add_stream(config)
     for code in ("b", "c", "d"):
-        await pairings.write_request(code, REQUEST, after=0)
+        await pairings.add_request(code, REQUEST)
     with pytest.raises(FullError, match="10,000"):
-        await pairings.write_request("f", REQUEST, after=0)
-    found = await pairings.request("b")
-    assert found is not None
-    await pairings.write_request("b", REQUEST, after=found[1])
+        await pairings.add_request("f", REQUEST)
+    assert (await pairings.change_request("b", renamed)).client == "watch!"
 
 
 async def test_requests_are_in_memory_and_end_by_themselves_devices_stay(bus: Bus, pairings: Pairings) -> None:
@@ -107,8 +153,8 @@ async def test_requests_are_in_memory_and_end_by_themselves_devices_stay(bus: Bu
 async def test_devices_survive_nats_and_requests_can_begin_anew(own_nats: NatsServer) -> None:
     bus = await Bus.connect(NatsSettings(url=own_nats.url), name="test", patience_s=10)
     pairings = Pairings(bus)
-    await pairings.write_devices("demo", "home-1", (DEVICE,), after=0)
-    await pairings.write_request("bcdfghjk", REQUEST, after=0)
+    await pairings.change_devices("demo", "home-1", lambda _: (DEVICE,))
+    await pairings.add_request("bcdfghjk", REQUEST)
     back = asyncio.Event()
 
     async def is_back() -> None:
@@ -121,7 +167,7 @@ async def test_devices_survive_nats_and_requests_can_begin_anew(own_nats: NatsSe
     own_nats.start()
     async with asyncio.timeout(20):
         await back.wait()
-    assert (await pairings.devices("demo", "home-1"))[0] == (DEVICE,)
+    assert await pairings.devices("demo", "home-1") == (DEVICE,)
     assert await pairings.request("bcdfghjk") is None
-    await pairings.write_request("bcdfghjk", REQUEST, after=0)
+    await pairings.add_request("bcdfghjk", REQUEST)
     await bus.close()
