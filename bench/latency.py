@@ -44,7 +44,7 @@ async def running(directory: Path) -> AsyncIterator[tuple[Bus, str]]:
     commands = [
         broker.command(),
         [sys.executable, "-m", "commonwatt", "aggregate", *nats],
-        [sys.executable, "-m", "commonwatt", "serve", *nats, "--port", str(port), "--development"],
+        [sys.executable, "-m", "commonwatt", "serve", *nats, "--port", str(port), "--development", "--sign-in", "off"],
     ]
     with Path(os.devnull).open("wb") as nowhere:
         processes = [subprocess.Popen(command, stdout=nowhere, stderr=nowhere) for command in commands]

@@ -208,7 +208,12 @@ def main() -> None:
     add(
         "--ours", action="append", metavar="NAME=DIR", help=f"a checkout whose server to run (default: {OURS}=this one)"
     )
-    add("--serve", default="--development", metavar="OPTIONS", help="further options of `commonwatt serve`")
+    add(
+        "--serve",
+        default="--development --sign-in=off",
+        metavar="OPTIONS",
+        help="further options of `commonwatt serve`",
+    )
     add("--scenarios", default="ABCS")
     add("--repeats", type=int, default=3)
     add("--window", type=int, default=4, help="undelivered updates per connection in the closed loop")

@@ -301,7 +301,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--serve", default="--development", metavar="OPTIONS", help="of `commonwatt serve`")
+    parser.add_argument(
+        "--serve", default="--development --sign-in=off", metavar="OPTIONS", help="of `commonwatt serve`"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--baseline", nargs=2, metavar=("PORT", "URL"), help=argparse.SUPPRESS)
     o = parser.parse_args()

@@ -259,7 +259,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=2000)
-    parser.add_argument("--serve", default="--development", metavar="OPTIONS", help="of `commonwatt serve`")
+    parser.add_argument(
+        "--serve", default="--development --sign-in=off", metavar="OPTIONS", help="of `commonwatt serve`"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="where the server's log goes (default: nowhere)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     o = parser.parse_args()
