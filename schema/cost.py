@@ -31,7 +31,7 @@ from graphql.language import (
     VariableNode,
 )
 
-from schema.limits import CEILING
+from schema.measure import CEILING
 
 LENGTHS: Final[Mapping[str, int]] = {
     "Query.communities": 2,  # most viewers have one

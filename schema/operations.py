@@ -37,7 +37,8 @@ from graphql.language import (
 from graphql.utilities import separate_operations
 
 from schema.cost import estimate
-from schema.limits import DocumentLimits, LimitError, all_nodes, check_document, check_text, names_schema
+from schema.limits import DocumentLimits
+from schema.measure import LimitError, all_nodes, check_document, check_text, names_schema
 
 CACHED: Final = 1000
 CACHED_CHARACTERS: Final = 1_000_000
@@ -168,7 +169,7 @@ class Operations:
         except GraphQLError as error:
             raise OperationError([error]) from None
         except RecursionError:
-            raise OperationError([_too_deep("a variable")]) from None
+            raise OperationError([_too_deep("a variable is nested too deeply")]) from None
         if isinstance(coerced, list):
             raise OperationError(coerced)
 
@@ -209,15 +210,16 @@ class Operations:
         except GraphQLError as error:
             return OperationError([error], about_schema=about_schema)
         except RecursionError:
-            return OperationError([_too_deep("the document")], about_schema=about_schema)
+            deep = f"the document is nested too deeply; fields may be {self._limits.depth} deep (max_depth)"
+            return OperationError([_too_deep(deep)], about_schema=about_schema)
 
     def _parse(self, text: str) -> DocumentNode:
-        most = self._limits.tokens
+        most = self._limits.document_tokens
         try:
             return parse(text, max_tokens=most)
         except GraphQLSyntaxError as error:
             if f"more than {most} tokens" in error.message:
-                raise LimitError("tokens", most + 1, most, "has {} tokens or more") from None
+                raise LimitError("document_tokens", most + 1, most, "has {} tokens or more") from None
             raise
 
     def _validate(self, document: DocumentNode) -> list[GraphQLError]:
@@ -238,8 +240,8 @@ def _length(key: tuple[str, str | None]) -> int:
     return len(key[0]) + len(key[1] or "")
 
 
-def _too_deep(what: str) -> GraphQLError:
-    return GraphQLError(f"{what} is nested too deeply", extensions={"code": "DOCUMENT_TOO_DEEP", "limit": "depth"})
+def _too_deep(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": "DOCUMENT_TOO_DEEP"})
 
 
 def _without_suggestion(error: GraphQLError) -> GraphQLError:

@@ -54,7 +54,12 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     schema, everything = build_schema(), Context(directory, live, alerts)
     sign_in, guard = SignIn(options.tokens, everything, directory), Guard(directory, now_ms=_now_ms)
     executor = Executor(schema)
-    documents = Documents(Operations(schema.core), options.document_directories, trusted_only=options.trusted_only)
+    documents = Documents(
+        Operations(schema.core, options.limits.documents, suggestions=options.development),
+        options.document_directories,
+        trusted_only=options.trusted_only,
+        development=options.development,
+    )
     hub = Hub(Planner(schema.core, everything, make_reference), live.follow, text_head)
     metrics = Metrics(bus, directory, live, hub)
     desk = Desk(
@@ -64,8 +69,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         guard=guard,
         execute=executor.execute,
         stream=executor.stream,
-        max_operations=options.max_operations,
-        init_timeout_s=options.init_timeout_s,
+        max_operations=options.limits.operations,
+        init_timeout_s=options.limits.init_timeout_s,
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
     )
@@ -119,7 +124,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         middleware=[Middleware(SecurityHeaders), Middleware(CountRequests, metrics=metrics)],
         exception_handlers={Exception: _show_error},
         lifespan=lifespan,
-        max_body_size=options.max_body_bytes,
+        max_body_size=options.limits.body_bytes,
     )
     app.state.end_streams = streams.end  # for whoever runs the app: before a server waits for its connections to end
     return app

@@ -49,7 +49,7 @@ async def serve(
             app,
             http="httptools",
             ws=DirectWebSocketProtocol,
-            ws_max_size=options.max_body_bytes,
+            ws_max_size=options.limits.message_bytes,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -14,7 +14,8 @@ from graphql.language import FragmentDefinitionNode
 
 from schema.build import build_schema
 from schema.cost import LENGTHS, OTHER_LENGTH, SCHEMA_LENGTH, estimate
-from schema.limits import CEILING, DocumentLimits
+from schema.limits import DocumentLimits
+from schema.measure import CEILING
 from schema.operations import OperationError, Operations
 
 CORE = build_schema().core

@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 from bus.client import Bus
 from bus.messages import Today
 from bus.settings import NatsSettings
+from server.limits import Limits
 from server.options import ServerOptions
 from tests.conftest import NatsServer
 from tests.resolvers.frames import EVENING_MS, Publisher, community, eventually, home_state, register
@@ -393,7 +394,7 @@ async def test_a_binary_message_closes_with_1003(url: str) -> None:
 async def test_the_other_close_codes_are_those_of_the_protocol(bus: Bus) -> None:
     await register(bus, community("demo"))
     waiting = {"query": 'subscription { community(id: "demo") { load } }'}
-    async with serving(bus, ServerOptions(init_timeout_s=0.05)) as url:
+    async with serving(bus, ServerOptions(limits=Limits(init_timeout_s=0.05))) as url:
         await until_ready(url)
         async with await open_socket(url) as socket:
             await say(socket, type="subscribe", id="1", payload=waiting)
@@ -450,7 +451,7 @@ async def test_an_invalid_document_is_an_error_of_its_operation_alone(url: str) 
 async def test_only_so_many_operations_are_open_on_one_socket(bus: Bus) -> None:
     await register(bus, community("demo"))
     waiting = {"query": 'subscription { community(id: "demo") { load } }'}
-    async with serving(bus, ServerOptions(max_operations=1)) as url:
+    async with serving(bus, ServerOptions(limits=Limits(operations=1))) as url:
         await until_ready(url)
         async with await open_socket(url) as socket:
             await greet(socket)

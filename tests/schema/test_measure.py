@@ -4,20 +4,21 @@ import pytest
 from graphql import GraphQLError, parse
 
 from schema.build import build_schema
-from schema.limits import DocumentLimits, LimitError, check_document, check_text
+from schema.limits import DocumentLimits
+from schema.measure import LimitError, check_document, check_text
 from schema.operations import OperationError, Operations
 
 CORE = build_schema().core
 SMALL = DocumentLimits(
     document_characters=200,
-    tokens=40,
+    document_tokens=40,
     depth=3,
     aliases=2,
     root_fields=2,
     repeats=1,
     directives=2,
     variables=2,
-    operations=2,
+    document_operations=2,
     cost=30,
 )
 LIVE = "live { load }"
@@ -27,7 +28,7 @@ ROOMY = DocumentLimits(**{field.name: 1_000_000 for field in fields(DocumentLimi
 
 CASES: dict[str, tuple[str, str]] = {
     "document_characters": ("{ __typename }" + " " * 186, "{ __typename }" + " " * 187),
-    "tokens": ("{ communities { " + "id " * 35 + "} }", "{ communities { " + "id " * 36 + "} }"),
+    "document_tokens": ("{ communities { " + "id " * 35 + "} }", "{ communities { " + "id " * 36 + "} }"),
     "depth": (f'{{ home(id: "x") {{ {LIVE} }} }}', f'{{ home(id: "x") {{ community {{ {LIVE} }} }} }}'),
     "aliases": ("{ a: __typename b: __typename }", "{ a: __typename b: __typename c: __typename }"),
     "root_fields": ("{ __typename communities { id } }", '{ __typename communities { id } home(id: "x") { id } }'),
@@ -41,7 +42,7 @@ CASES: dict[str, tuple[str, str]] = {
         "query ($a: Boolean!, $b: Boolean!, $c: Boolean!) { __typename @include(if: $a) "
         "... @skip(if: $b) { a: __typename @skip(if: $c) } }",
     ),
-    "operations": (
+    "document_operations": (
         "query A { __typename } query B { __typename }",
         "query A { x } query B { __typename } query C { y }",
     ),
