@@ -51,7 +51,7 @@ class Device(NamedTuple):
 
 
 class Pairing:
-    """Pairs devices with homes. A viewer who is None: sign-in is off, and nothing is paired.
+    """Pairs devices with homes.
 
     `revoke` ends a token by its id, and is told until when (ms since 1970 UTC) to remember it;
     `token_life_s` is how long tokens live at most. Everything raises NotReadyError while NATS does
@@ -72,14 +72,14 @@ class Pairing:
         self._token_life_s = token_life_s
         self._guesses = Allowance(MAX_WRONG_CODES, refill_s=3600 / MAX_WRONG_CODES, keys=_MEMBERS, now_ms=now_ms)
 
-    async def request(self, view: View, viewer: Viewer | None, code: str) -> Waiting:
+    async def request(self, view: View, viewer: Viewer, code: str) -> Waiting:
         """Return the device that waits with a code; raise PairingError, UserCodeError, TooManyCodesError."""
         viewer = _member_with_home(view, viewer)
         async with asking():
             key, request = await self._waiting(viewer, code)
         return Waiting(show(key), request.client, request.begun_ms, request.expires_ms)
 
-    async def approve(self, view: View, viewer: Viewer | None, code: str, home: str, name: str | None) -> Device:
+    async def approve(self, view: View, viewer: Viewer, code: str, home: str, name: str | None) -> Device:
         """Pair the device that waits with a code with a home; raise as `request`, TooManyDevicesError, NotFoundError.
 
         Without a name it has the one that it gave itself.
@@ -118,7 +118,7 @@ class Pairing:
         log.info("device approved", home=household.key, device=entry.id, client=request.client)
         return Device(household, entry)
 
-    async def deny(self, view: View, viewer: Viewer | None, code: str) -> None:
+    async def deny(self, view: View, viewer: Viewer, code: str) -> None:
         """Refuse the device that waits with a code; raise as `request`."""
         viewer = _member_with_home(view, viewer)
         async with asking():
@@ -127,7 +127,7 @@ class Pairing:
                 key, lambda found: replace(self._check_waiting(found, code), state="denied")
             )
 
-    async def devices(self, view: View, viewer: Viewer | None, home: str) -> list[Device]:
+    async def devices(self, view: View, viewer: Viewer, home: str) -> list[Device]:
         """Return the devices of a home, in the order of their approval; raise PairingError, NotFoundError."""
         _member(viewer)
         household = view.household(home)
@@ -135,7 +135,7 @@ class Pairing:
             devices = await self._pairings.devices(household.community.id, household.home.id)
         return [Device(household, entry) for entry in self._current(devices)]
 
-    async def revoke(self, view: View, viewer: Viewer | None, key: str) -> None:
+    async def revoke(self, view: View, viewer: Viewer, key: str) -> None:
         """End a device's token and forget the device; raise PairingError, NotFoundError."""
         _member(viewer)
         home, _, id = key.rpartition(".")
@@ -196,15 +196,13 @@ class Pairing:
         )
 
 
-def _member(viewer: Viewer | None) -> Viewer:
-    if viewer is None:
-        raise PairingError("pairing needs sign-in, which is off on this server: without it no device needs a token")
+def _member(viewer: Viewer) -> Viewer:
     if viewer.role == "device":
         raise PairingError("a device cannot pair, list or remove devices; sign in as a member")
     return viewer
 
 
-def _member_with_home(view: View, viewer: Viewer | None) -> Viewer:
+def _member_with_home(view: View, viewer: Viewer) -> Viewer:
     viewer = _member(viewer)
     if not any(view.homes(community) for community in view.communities()):
         raise PairingError("pairing is for those who have a home, and you see none")

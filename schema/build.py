@@ -14,7 +14,9 @@ from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.utils.aio import aclosing
 
+from schema.devices import DeviceQuery
 from schema.errors import translate
+from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import scalar_map
 from schema.subscription import Subscription
@@ -27,11 +29,16 @@ def make_reference() -> str:
     return secrets.token_hex(6)
 
 
+@strawberry.type(name="Query", description="What is so at this moment.")
+class _Query(Query, DeviceQuery):
+    pass
+
+
 class Schema(strawberry.Schema):
     """Strawberry's schema with translated errors. What executes once refuses subscriptions: they need `stream`."""
 
     def __init__(self, *, make_reference: Callable[[], str], config: StrawberryConfig) -> None:
-        super().__init__(query=Query, subscription=Subscription, config=config)
+        super().__init__(query=_Query, mutation=Mutation, subscription=Subscription, config=config)
         self._make_reference = make_reference
 
     @property
@@ -49,7 +56,7 @@ class Schema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        """Execute a query and return its result."""
+        """Execute a query or mutation and return its result."""
         allowed = set(OperationType if allowed_operation_types is None else allowed_operation_types)
         result = await super().execute(
             query,

@@ -8,6 +8,7 @@ from resolvers.access import Viewer
 from resolvers.alerts import Alerts
 from resolvers.directory import View
 from resolvers.live import Live
+from resolvers.pairing import Pairing
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Context:
     alerts: Alerts
     viewer: Viewer | None = None
     """Who asks; None: sign-in is off, everybody sees everything."""
+    pairing: Pairing | None = None
+    """What pairs devices with homes; None: sign-in is off, no device needs a token."""
 
 
 Info = strawberry.Info[Context, None]

@@ -119,19 +119,6 @@ async def test_a_device_can_do_nothing_about_devices(desk: Desk, office: Office)
     assert office.revoked == {}
 
 
-async def test_without_sign_in_nothing_is_paired(desk: Desk) -> None:
-    view = desk.directory
-    for doing in (
-        desk.pairing.request(view, None, NOBODY),
-        desk.pairing.approve(view, None, NOBODY, "demo.home-1", None),
-        desk.pairing.deny(view, None, NOBODY),
-        desk.pairing.devices(view, None, "demo.home-1"),
-        desk.pairing.revoke(view, None, "demo.home-1.x"),
-    ):
-        with pytest.raises(PairingError, match="sign-in, which is off"):
-            await doing
-
-
 @pytest.mark.parametrize("subject", ["eve", "stranger"])
 async def test_who_sees_no_home_cannot_even_look_or_refuse(desk: Desk, subject: str) -> None:
     begun = await desk.grants.begin("watch")
