@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from graphql import GraphQLError, OperationDefinitionNode, parse, print_ast
 
 from bus.errors import ConfigurationError
+from schema.context import Context
 from schema.operations import Operation, OperationError, Operations
 
 _PREFIX: Final = "sha256:"
@@ -125,6 +126,11 @@ class Documents:
             code = {"code": "PERSISTED_QUERY_NOT_FOUND"}
             raise OperationError([GraphQLError(f"no document has the id {key!r:.90}: {known}", extensions=code)])
         return text
+
+
+def is_operator(context: Context) -> bool | None:
+    """Say whether an operator asks, as `Documents.open` wants to know it."""
+    return None if context.viewer is None else context.directory.operator
 
 
 def document_id(text: str) -> str:

@@ -44,7 +44,7 @@ class Endpoint:
             else:
                 context = self._enter(request)
                 parameters = await read_parameters(request)
-                kind, opened = self._answers.open(request, parameters)
+                kind, opened = self._answers.open(request, parameters, context)
                 if kind == EVENTS:
                     await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
                     return

@@ -68,14 +68,16 @@ class Answers:
         self._documents = documents
         self._executor = executor
 
-    def open(self, request: HttpRequest, parameters: Mapping[str, Any]) -> tuple[str, Request | Result]:
+    def open(
+        self, request: HttpRequest, parameters: Mapping[str, Any], context: Context
+    ) -> tuple[str, Request | Result]:
         """Return the media type of the answer, and the operation or what is to be said instead; raise RequestError."""
         accept = ",".join(request.headers.getlist("accept")) if "accept" in request.headers else None
         kind = media_type(accept, (JSON, RESPONSE, EVENTS))
         if kind is None:
             raise RequestError(406, f"accept one of {RESPONSE}, {JSON} and, for subscriptions, {EVENTS}")
         try:
-            opened = self._documents.open(parameters)
+            opened = self._documents.open(parameters, operator=documents.is_operator(context))
         except OperationError as error:
             return kind, refusal(error.errors)
         asked = opened.operation.node.operation

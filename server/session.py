@@ -23,7 +23,7 @@ from schema.errors import translate
 from schema.operations import Operation, OperationError
 from schema.plans import Scope
 from server import groups
-from server.documents import Documents, fault
+from server.documents import Documents, fault, is_operator
 from server.frames import text_frame
 from server.groups import Member
 from server.hub import Hub
@@ -265,7 +265,7 @@ class Session:
         context = self._context
         assert context is not None
         try:
-            query, operation, name, variables = self._desk.documents.open(payload)
+            query, operation, name, variables = self._desk.documents.open(payload, operator=is_operator(context))
             if operation.is_subscription and not operation.events:
                 self._join(id, operation, variables, context)
                 return
