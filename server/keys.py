@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 import structlog
@@ -40,7 +40,6 @@ MAX_SET_BYTES: Final = 64 * 1024
 MIN_SECRET_BYTES: Final = 32
 _RSA_BITS: Final = range(2048, 8193)
 _MAX_PEM_BYTES: Final = 16 * 1024
-_MAX_ID: Final = 256
 
 
 class KeysError(ConfigurationError):
@@ -94,8 +93,7 @@ def read_signing_key(path: Path) -> SigningKey:
     except (ValueError, UnsupportedAlgorithm):
         raise KeysError(f"the key for tokens, {path}, is no private key in PEM: {way_out}") from None
     if not isinstance(private, Ed25519PrivateKey):
-        kind = type(private).__name__.removesuffix("PrivateKey")
-        raise KeysError(f"the key for tokens, {path}, is of kind {kind}, not Ed25519: {way_out}")
+        raise KeysError(f"the key for tokens, {path}, is of another kind than Ed25519: {way_out}")
     return SigningKey(private)
 
 
@@ -141,7 +139,7 @@ def parse_key_set(data: bytes) -> dict[str, Key]:
         raise KeysError('it is no JSON Web Key Set; expected {"keys": [...]}') from None
     keys: dict[str, Key] = {}
     for member in members:
-        key = _key(member) if isinstance(member, dict) else None
+        key = _key(member)
         if key is not None:
             keys.setdefault(key.id, key)
     if not keys:
@@ -153,21 +151,30 @@ class _Set(msgspec.Struct):
     keys: list[Any]
 
 
-def _key(member: dict[str, Any]) -> Key | None:
-    if member.get("use", "sig") != "sig" or "verify" not in (member.get("key_ops") or ["verify"]):
-        return None
-    id = member.get("kid", "")
-    if not isinstance(id, str) or len(id) > _MAX_ID:
-        return None
+class _Member(msgspec.Struct):
+    kty: str
+    kid: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    use: str = "sig"
+    key_ops: tuple[str, ...] = ("verify",)
+    alg: str = ""
+    crv: str = ""
+    x: str = ""
+    n: str = ""
+    e: str = ""
+
+
+def _key(found: Any) -> Key | None:
     try:
-        if member.get("kty") == "OKP" and member.get("crv") == "Ed25519":
-            if member.get("alg", "EdDSA") in ("EdDSA", "Ed25519"):
-                return Key(id, "EdDSA", Ed25519PublicKey.from_public_bytes(_bytes(member["x"])))
-        elif member.get("kty") == "RSA" and member.get("alg", "RS256") == "RS256":
-            modulus, exponent = (int.from_bytes(_bytes(member[name]), "big") for name in ("n", "e"))
+        member = msgspec.convert(found, _Member)
+        if member.use != "sig" or "verify" not in member.key_ops:
+            return None
+        if (member.kty, member.crv) == ("OKP", "Ed25519") and member.alg in ("", "EdDSA", "Ed25519"):
+            return Key(member.kid, "EdDSA", Ed25519PublicKey.from_public_bytes(_bytes(member.x)))
+        if member.kty == "RSA" and member.alg in ("", "RS256"):
+            modulus, exponent = (int.from_bytes(_bytes(text), "big") for text in (member.n, member.e))
             if modulus.bit_length() in _RSA_BITS:
-                return Key(id, "RS256", RSAPublicNumbers(exponent, modulus).public_key())
-    except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):
+                return Key(member.kid, "RS256", RSAPublicNumbers(exponent, modulus).public_key())
+    except (msgspec.MsgspecError, ValueError, UnsupportedAlgorithm):
         pass
     return None
 
