@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 _EVERY_S: Final = 600.0
 _PAUSE_S: Final = 10.0
-_TIMEOUT_S: Final = 5.0
+_PATIENCE_S: Final = 5.0
 
 
 class KeySet(Protocol):
@@ -104,11 +104,14 @@ class KeyFile:
 class KeyAddress:
     """Keys at an https address; none until `follow` has got them.
 
-    It is asked at most every `pause_s` seconds, at least every `every_s`.
+    It is asked at least every `every_s` seconds, at most every `pause_s`, and may take `patience_s`.
     """
 
-    def __init__(self, url: str, *, every_s: float = _EVERY_S, pause_s: float = _PAUSE_S) -> None:
+    def __init__(
+        self, url: str, *, every_s: float = _EVERY_S, pause_s: float = _PAUSE_S, patience_s: float = _PATIENCE_S
+    ) -> None:
         self._url = url
+        self._patience_s = patience_s
         self._every_s = every_s
         self._pause_s = pause_s
         self._held = _Held()
@@ -141,13 +144,13 @@ class KeyAddress:
                         await self._wanted.wait()
 
     async def fetch(self) -> bool:
-        """Ask once, for at most 5 s; false where it brought no usable keys."""
+        """Ask once; false where that brought no usable keys. Never raises."""
         import aiohttp  # only where there is such an issuer
 
         try:
-            self._held.take(await _get(self._url))
+            self._held.take(await _get(self._url, self._patience_s))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeysError) as error:
-            reason = str(error) or type(error).__name__
+            reason = str(error) or "no answer in time"
             log.warning("keys of the issuer not usable, those before stay", where=self._url, reason=reason)
             return False
         return True
@@ -170,13 +173,15 @@ def _read(path: Path) -> bytes:
         raise KeysError(f"not readable: {error.strerror}") from None
 
 
-async def _get(url: str) -> bytes:
+async def _get(url: str, patience_s: float) -> bytes:
     import aiohttp
 
-    limits = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    limits = aiohttp.ClientTimeout(total=patience_s)
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with (
-        aiohttp.ClientSession(timeout=limits, headers=headers, auto_decompress=False, trust_env=True) as session,
+        aiohttp.ClientSession(
+            timeout=limits, headers=headers, auto_decompress=False, trust_env=url.startswith("https:")
+        ) as session,
         session.get(url, allow_redirects=False) as response,
     ):
         if response.status != 200:
