@@ -2,6 +2,10 @@
 
 Encoded as JSON with msgspec. Field names carry their unit; times are milliseconds since
 1970-01-01 UTC. What a home or community lacks is null, never 0.
+
+A home's state and energies of today are arrays, in the order of their fields here: in a frame
+there are a thousand of them, and names would be two thirds of it. New fields go to the end,
+with a default, so that readers and writers of different age understand each other.
 """
 
 from typing import Final, Literal
@@ -17,7 +21,7 @@ AlertKind = Literal[
 Quality = Literal["MEASURED", "SUBSTITUTED", "ESTIMATED", "MISSING", "STALE"]
 
 
-class Today(msgspec.Struct, frozen=True, kw_only=True):
+class Today(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Energy since local midnight in whole Wh, and what sharing saved in minor units of the currency."""
 
     import_wh: int
@@ -32,7 +36,7 @@ class Today(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["PROVISIONAL"] = "PROVISIONAL"
 
 
-class HomeState(msgspec.Struct, frozen=True, kw_only=True):
+class HomeState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A home at one moment. Powers in W, unsigned unless said, rounded to 0.1 W; ratios 0..1."""
 
     home: str

@@ -156,12 +156,11 @@ class Feed:
             changed = set(self._home_watchers)
         else:
             self._fresh -= changed
-        woken: set[Watcher] = set()
+        at_homes = self._home_watchers
+        woken = [watcher for home in changed if home in at_homes for watcher in at_homes[home]]
         for fields, watchers in self._community_watchers.items():
             if gap or before is None or _differ(before.state, frame.state, fields):
-                woken |= watchers
-        for home in changed & self._home_watchers.keys():
-            woken |= self._home_watchers[home]
+                woken = list({*woken, *watchers})  # each but once
         for watcher in woken:
             watcher.wake()
 

@@ -185,7 +185,7 @@ class Live:
                 await asyncio.sleep(_RETRY_S)
 
     async def _keep_once(self, feed: Feed) -> None:
-        async def take(payload: bytes) -> None:
+        def take(payload: bytes) -> None:
             began = time.perf_counter()
             feed.take(payload, self._now_ms())
             if self._took is not None:

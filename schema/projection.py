@@ -10,8 +10,8 @@ a field has a `step`, the value shown before is an argument, so that a shown fig
 step only by a margin.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter, call
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -50,6 +50,8 @@ class NotCompilableError(Exception):
 class _Leaf(NamedTuple):
     """One value: how it is read from the root object, and written."""
 
+    path: str
+    """The attribute path of what is read; empty if it is worked out."""
     read: Callable[[Any], Any]
     write: Callable[[Any], bytes]
     counts: bool
@@ -67,7 +69,8 @@ class Projection:
         """The attribute paths of the root object that it shows and that count, as in `community.load_w`."""
         self._leaves = leaves
         self._template = template
-        self._plain = [(leaf.read, leaf.write) for leaf in leaves]
+        self._writers = [leaf.write for leaf in leaves]
+        self._read = _read_all(leaves)
         self._visible = [index for index, leaf in enumerate(leaves) if leaf.counts]
         self.all_counts = len(self._visible) == len(leaves)
         """Every part is visible."""
@@ -84,11 +87,11 @@ class Projection:
         Raises whatever a value that cannot be shown raises.
         """
         if not self.memory:
-            return tuple([write(read(root)) for read, write in self._plain]), memory
+            return tuple(map(call, self._writers, self._read(root))), memory
         parts: list[bytes] = []
         shown: list[Any] = []
         before = iter(memory)
-        for read, write, _, step, nullable, below in self._leaves:
+        for _, read, write, _, step, nullable, below in self._leaves:
             value = read(root)
             if below is not None:
                 if value is not None:
@@ -189,9 +192,10 @@ class _Compiler:
         if isinstance(inner, GraphQLObjectType):
             below = self._below(inner, fields)
             stepped = below if below.memory else None
-            self.leaves.append(_Leaf(read, _object_writer(below), counts, None, nullable, stepped))
+            write, step = _object_writer(below), None
         else:
-            self.leaves.append(_Leaf(read, self._writer(of, fields), counts, self._step(field, fields), nullable))
+            stepped, write, step = None, self._writer(of, fields), self._step(field, fields)
+        self.leaves.append(_Leaf(".".join(path), read, write, counts, step, nullable, stepped))
 
     def _object(self, of: GraphQLObjectType, fields: list[FieldDetails], path: tuple[str, ...]) -> None:
         self.text(b"{")
@@ -240,7 +244,7 @@ class _Compiler:
             if isinstance(inner, GraphQLEnumType):
                 return enum_writer(inner, nullable=False)
             if isinstance(inner, GraphQLScalarType) and inner.name in DIGITS:
-                return number_writer(inner)
+                return number_writer(inner, nullable=False)
             return required(self._writer(inner, fields))
         if isinstance(of, GraphQLList):
             return list_writer(self._writer(of.of_type, fields))
@@ -259,6 +263,13 @@ class _Compiler:
         inner._object(of, fields, ())
         leaves = [_rounding(leaf) for leaf in inner.leaves] if rounding else inner.leaves
         return Projection(leaves, b"".join(inner.template), frozenset())
+
+
+def _read_all(leaves: Sequence[_Leaf]) -> Callable[[Any], Iterable[Any]]:
+    """Return what reads the values of all leaves, in one call where that can be."""
+    if len(leaves) > 1 and all(leaf.path for leaf in leaves):
+        return attrgetter(*(leaf.path for leaf in leaves))
+    return lambda root: [leaf.read(root) for leaf in leaves]
 
 
 def _source(field: GraphQLField) -> tuple[Any, bool]:

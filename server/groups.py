@@ -222,7 +222,8 @@ class Group:
         if len(self.members) == 1 and not (slotted or skipped):  # a home that one device watches
             (member,) = self.members
             self._send_to(member, payload, at_once=True)
-            self._speak_later()
+            if self.plan.max_silence_ms:
+                self._speak_later()
             return
         length, frame_head, last_head, end, tail, frame = -1, b"", b"", b"", b"", b""
         sent = size = 0

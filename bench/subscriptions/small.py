@@ -35,6 +35,7 @@ from bench.subscriptions.prepare import HOMES, register
 from bench.subscriptions.processes import Pinned
 from bus.broker import Broker, free_port
 from bus.client import Bus
+from bus.messages import decode_frame, decode_home
 from bus.settings import NatsSettings
 
 _FACE: Final = (
@@ -56,10 +57,10 @@ class Community:
 
 @strawberry.type
 class Home:
-    net_power: float
-    pv_power: float
+    net_power: float | None
+    pv_power: float | None
     community: Community
-    self_sufficiency: float
+    self_sufficiency: float | None
     light: str
 
 
@@ -84,19 +85,19 @@ def baseline(nats_url: str) -> Starlette:
             finally:
                 queues[id].discard(queue)
 
-    async def take(payload: bytes) -> None:
-        frame = json.loads(payload)
-        community = Community(surplus_power=frame["state"]["surplus_power_w"])
-        for name in frame["changed"]:
-            state = frame["homes"][name]
+    def take(payload: bytes) -> None:
+        frame = decode_frame(payload)
+        community = Community(surplus_power=frame.state.surplus_power_w)
+        for name in frame.changed:
+            state = decode_home(frame.homes[name])
             home = Home(
-                net_power=state["net_power_w"],
-                pv_power=state["pv_power_w"],
+                net_power=state.net_power_w,
+                pv_power=state.pv_power_w,
                 community=community,
-                self_sufficiency=state["self_sufficiency"],
-                light=state["light"],
+                self_sufficiency=state.self_sufficiency,
+                light=state.light,
             )
-            for queue in queues.get(f"{frame['state']['community']}.{name}", ()):
+            for queue in queues.get(f"{frame.state.community}.{name}", ()):
                 queue.put_nowait(home)
 
     @asynccontextmanager

@@ -113,11 +113,8 @@ static void flush_out(void) {
 static void write_home(int number, i64 at) {  // no selected number ends in 0: every state is as long as the others
     Home *h = &homes[number];
     int s = h->seq, d = s % 9000;
-    h->length = snprintf(h->text, HOME_TEXT, "{\"home\":\"h%03d\",\"measured_at\":%lld,\"power_import_w\":%d.5,\"power_export_w\":0.0,"
-        "\"net_power_w\":%d.5,\"pv_power_w\":%d.5,\"battery_power_w\":-%d.5,\"battery_charge\":0.%d5,\"load_w\":%d.5,"
-        "\"shared_power_w\":%d.5,\"shared_out_power_w\":0.0,\"self_sufficiency\":0.%d5,\"self_consumption\":0.%d5,\"light\":\"%s\","
-        "\"quality\":\"MEASURED\",\"today\":{\"import_wh\":%d,\"export_wh\":%d,\"produced_wh\":%d,\"consumed_wh\":%d,\"shared_wh\":%d,"
-        "\"saved\":\"%d.25\",\"currency\":\"EUR\",\"since\":%lld,\"status\":\"PROVISIONAL\"}}",
+    h->length = snprintf(h->text, HOME_TEXT, "[\"h%03d\",%lld,%d.5,0.0,%d.5,%d.5,-%d.5,0.%d5,%d.5,%d.5,0.0,0.%d5,0.%d5,\"%s\","
+        "\"MEASURED\",[%d,%d,%d,%d,%d,\"%d.25\",\"EUR\",%lld,\"PROVISIONAL\"]]",
         number / C, (long long)at, s + 1000, s + 1000, number + 10000, s % 900 + 100, s % 10, d + 10000, d + 500, s % 10, s % 7,
         s & 1 ? "GREEN" : "YELLOW", d + 1000, d + 500, d + 7000, d + 8000, d + 300, d + 100, (long long)(at - at % 86400000));
 }
@@ -130,8 +127,7 @@ static char *write_frame(int c, int *length) {
     p += sprintf(p, "{\"number\":%lld,\"at\":%lld,\"state\":{\"community\":\"c%03d\",\"measured_at\":%lld,\"power_import_w\":%d.5,"
         "\"power_export_w\":%d.5,\"surplus_power_w\":%d.5,\"shared_power_w\":%d.5,\"pv_power_w\":%d.5,\"load_w\":%d.5,"
         "\"self_sufficiency\":0.%d5,\"self_consumption\":0.%d5,\"light\":\"YELLOW\",\"trend\":\"STEADY\",\"homes_reporting\":%d,"
-        "\"homes_total\":%d,\"today\":{\"import_wh\":%d,\"export_wh\":%d,\"produced_wh\":%d,\"consumed_wh\":%d,\"shared_wh\":%d,"
-        "\"saved\":\"%d.75\",\"currency\":\"EUR\",\"since\":%lld,\"status\":\"PROVISIONAL\"}},\"changed\":[",
+        "\"homes_total\":%d,\"today\":[%d,%d,%d,%d,%d,\"%d.75\",\"EUR\",%lld,\"PROVISIONAL\"]},\"changed\":[",
         (long long)n, (long long)at, c, (long long)at, d + 1000, d + 11000 + c, c + 10000, d + 700, d + 20000, d + 21000, (int)(n % 10),
         (int)(n % 7), Z, Z, d + 1000, d + 2000, d + 3000, d + 4000, d + 5000, d + 6000, (long long)(at - at % 86400000));
     int any = 0;

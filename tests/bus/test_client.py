@@ -96,7 +96,7 @@ async def test_the_bounds_of_a_stream_grow_with_it(bus: Bus) -> None:
 
 async def test_a_core_message_reaches_its_subscriber_until_that_ends(bus: Bus) -> None:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
-    end = await bus.subscribe("questions", heard.put)
+    end = await bus.subscribe("questions", heard.put_nowait)
     await bus.publish_core("questions", b"1")
     assert await asyncio.wait_for(heard.get(), 5) == b"1"
     await end()

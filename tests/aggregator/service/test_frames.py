@@ -64,7 +64,7 @@ async def test_frames_are_numbered_without_a_gap_and_name_the_homes_that_changed
     await register(bus, village(homes=3, clock="wall"))
     seen: list[Frame] = []
 
-    async def take(data: bytes) -> None:
+    def take(data: bytes) -> None:
         seen.append(decode_frame(data))
 
     end = await bus.subscribe("live.demo", take)
@@ -92,7 +92,7 @@ async def test_a_community_has_at_most_ten_frames_a_second_and_at_once_when_idle
     await register(bus, village(clock="wall"))
     seen: list[float] = []
 
-    async def take(_: bytes) -> None:
+    def take(_: bytes) -> None:
         seen.append(time.monotonic())
 
     aggregator = start(nats_url)
