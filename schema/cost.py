@@ -35,9 +35,10 @@ from schema.measure import CEILING
 
 LENGTHS: Final[Mapping[str, int]] = {
     "Query.communities": 2,  # most viewers have one
-    "Community.homes": 1000,  # as many as a community may have
+    "Query.devices": 100,
+    "Community.homes": 1000,
 }
-"""How long lists without `first` are taken to be."""
+"""How long lists without `first` are taken to be: as long as they may become, but for the first one."""
 OTHER_LENGTH: Final = 100
 """Of lists that are not listed."""
 SCHEMA_LENGTH: Final = 8

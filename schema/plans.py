@@ -88,6 +88,20 @@ class Planner:
         self._reference = reference
         self._projections: OrderedDict[tuple[str, str], Projection | None] = OrderedDict()
         self._consulted: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._prepared: dict[str, tuple[Projection | None, tuple[str, ...]]] = {}
+
+    def prepare(self, operation: Operation) -> None:
+        """Compile the selection of a subscription to a state, with the defaults of its variables, and never forget it.
+
+        Nothing is done for other operations, and for a selection that needs a variable without a default.
+        """
+        if not operation.is_subscription or operation.events:
+            return
+        declared = operation.node.variable_definitions or ()
+        needed = [node for node in declared if node.variable.name.value in operation.selected_variables]
+        coerced = get_variable_values(self._schema, needed, {})
+        if not isinstance(coerced, list):
+            self._prepared[operation.normal] = self._compiled(operation, coerced), self._consults(operation)
 
     def key(self, operation: Operation, variables: dict[str, Any] | None) -> Key:
         """Return what makes a subscription the same as another: document, canonical variables, scope."""
@@ -155,6 +169,8 @@ class Planner:
 
     def _consults(self, operation: Operation) -> tuple[str, ...]:
         """Return what the selected fields consult about a viewer; what a directive leaves out counts too."""
+        if operation.normal in self._prepared:
+            return self._prepared[operation.normal][1]
         found = self._consulted.get(operation.normal)
         if found is None:
             names = _fields(operation)
@@ -173,17 +189,21 @@ class Planner:
     def _projection(self, operation: Operation, given: dict[str, Any], coerced: VariableValues) -> Projection | None:
         """Return the compiled selection, the same one for all homes; None if it does not compile."""
         used = {name: given[name] for name in operation.selected_variables if name in given}
+        if not used and operation.normal in self._prepared:
+            return self._prepared[operation.normal][0]
         key = (operation.normal, _canonical(used))
         if key not in self._projections:
-            try:
-                made = compile_projection(self._schema, operation.node, operation.fragments, coerced)
-            except NotCompilableError as reason:
-                log.info("selection executed by graphql-core", reason=str(reason))
-                made = None
-            self._projections[key] = made
+            self._projections[key] = self._compiled(operation, coerced)
             if len(self._projections) > CACHED:
                 self._projections.popitem(last=False)
         return self._projections[key]
+
+    def _compiled(self, operation: Operation, coerced: VariableValues) -> Projection | None:
+        try:
+            return compile_projection(self._schema, operation.node, operation.fragments, coerced)
+        except NotCompilableError as reason:
+            log.info("selection executed by graphql-core", reason=str(reason))
+            return None
 
     def _root(self, operation: Operation, coerced: VariableValues) -> tuple[str, str, dict[str, Any]]:
         """Return the root field's response key, name and arguments."""

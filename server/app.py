@@ -61,6 +61,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         development=options.development,
     )
     hub = Hub(Planner(schema.core, everything, make_reference), live.follow, text_head)
+    for operation in documents.trusted:
+        hub.planner.prepare(operation)
     metrics = Metrics(bus, directory, live, hub)
     desk = Desk(
         documents=documents,

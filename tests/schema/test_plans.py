@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,8 @@ from resolvers.directory import Household, View
 from resolvers.errors import NotFoundError
 from schema.build import build_schema
 from schema.context import Context
-from schema.operations import OperationError, Operations
+from schema.limits import DocumentLimits
+from schema.operations import CACHED, OperationError, Operations
 from schema.plans import Plan, Planner, Scope
 from tests.resolvers.frames import community, community_state, home_state
 
@@ -44,10 +46,14 @@ def make_planner(reference: Callable[[], str] = lambda: "r", core: Any = CORE) -
     return Planner(core, Context(EVERYTHING, cast(Any, None), cast(Any, None)), reference)
 
 
+UNLIMITED = DocumentLimits(**{field.name: 10**12 for field in fields(DocumentLimits)})
+"""For documents by chance, which are larger than anybody's."""
+
+
 def plan_of(document: str, variables: dict[str, Any] | None = None, planner: Planner | None = None) -> Plan:
     """Return the plan of a document's only operation; its key is the one that the planner gives beforehand."""
     planner = planner or make_planner()
-    operation = Operations(CORE).open(document, None)
+    operation = Operations(CORE, UNLIMITED).open(document, None)
     plan = planner.plan(operation, variables, EVERYTHING)
     assert plan.key == planner.key(operation, variables)
     return plan
@@ -206,3 +212,38 @@ def test_executing_never_raises() -> None:
     answer = json.loads(plan_of('subscription { home(id: "demo.home-1") { homeId load } }').execute(home_state()))
     assert answer["data"] is None
     assert answer["errors"]
+
+
+# --- what is prepared ---
+
+TRUSTED = "subscription ($id: ID!, $step: Watts = 50) { home(id: $id) { load(step: $step) community { light } } }"
+
+
+@pytest.mark.parametrize("id", ["demo.home-1", "demo.home-2"])
+def test_what_is_prepared_is_compiled_once_and_never_forgotten(id: str) -> None:
+    planner, operations = make_planner(), Operations(CORE)
+    trusted = operations.open(TRUSTED, None)
+    planner.prepare(trusted)
+    projection = planner.plan(trusted, {"id": id}, EVERYTHING).projection
+    assert projection is not None
+    for number in range(CACHED + 1):
+        stranger = operations.open(f'subscription {{ home(id: "demo.home-1") {{ a{number}: load }} }}', None)
+        planner.plan(stranger, None, EVERYTHING)
+    assert planner.plan(trusted, {"id": id}, EVERYTHING).projection is projection
+    assert planner.plan(trusted, {"id": id, "step": 10}, EVERYTHING).projection is not projection
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ communities { id } }",
+        'subscription { alerts(home: "demo.home-1") { at } }',
+        'subscription ($no: Boolean!) { home(id: "demo.home-1") { load @skip(if: $no) } }',
+    ],
+)
+def test_what_cannot_be_prepared_is_left_for_later(document: str) -> None:
+    planner = make_planner()
+    operation = Operations(CORE).open(document, None)
+    planner.prepare(operation)
+    if operation.is_subscription and not operation.events:
+        assert planner.plan(operation, {"no": False}, EVERYTHING).projection is not None

@@ -23,7 +23,7 @@ from schema.operations import OperationError, Operations
 from schema.projection import Memory, NotCompilableError, Projection, compile_projection
 from schema.scalars import Duration, WattHours, Watts, quantise, scalar_map, show_with_hysteresis
 from tests.resolvers.frames import community_state, home_state
-from tests.schema.test_plans import EVERYTHING, plan_of, refused
+from tests.schema.test_plans import EVERYTHING, UNLIMITED, plan_of, refused
 
 CORE = build_schema().core
 CONTEXT = Context(EVERYTHING, cast(Any, None), cast(Any, None))
@@ -34,7 +34,7 @@ TODAY = Today(
 
 
 def compiled(document: str, variables: dict[str, Any] | None = None, core: GraphQLSchema = CORE) -> Projection:
-    operation = Operations(core).open(document, None)
+    operation = Operations(core, UNLIMITED).open(document, None)
     coerced = get_variable_values(core, operation.node.variable_definitions or (), variables or {})
     assert isinstance(coerced, VariableValues)
     return compile_projection(core, operation.node, operation.fragments, coerced)
