@@ -290,4 +290,4 @@ def test_frames_are_numbered_and_name_the_homes_that_changed() -> None:
     third = decode_frame(framer.frame(bench.fold))
     assert third.changed == ["b"]
     assert third.homes["a"] == first.homes["a"]
-    assert msgspec.json.decode(third.homes["b"])["power_import_w"] == 210
+    assert decode_home(third.homes["b"]).power_import_w == 210
