@@ -21,18 +21,23 @@ log = structlog.get_logger(__name__)
 _STREAM: Final = f"KV_{REVOKED}"
 _PREFIX: Final = f"$KV.{REVOKED}."
 _FIRST_S: Final = 1.0
+_LOOK_S: Final = 30.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SWEEP: Final = 1024
 _DAY_MS: Final = 86_400_000
 
 
 class Revocations:
-    """The tokens that were revoked and have not ended, followed live. `now_ms` is in ms since 1970 UTC."""
+    """The tokens that were revoked and have not ended, followed live.
 
-    def __init__(self, *, now_ms: Callable[[], int]) -> None:
+    `now_ms` tells the time in ms since 1970 UTC. After `look_s` without a word the bucket is looked at.
+    """
+
+    def __init__(self, *, now_ms: Callable[[], int], look_s: float = _LOOK_S) -> None:
         self.loaded = False
         """True once all that the bucket held at the start was read."""
         self._now_ms = now_ms
+        self._look_s = look_s
         self._ends: dict[str, int] = {}
         self._sweep_at = _SWEEP
         self._callbacks: list[Callable[[str], None]] = []
@@ -48,18 +53,23 @@ class Revocations:
         self._callbacks.append(callback)
 
     async def follow(self, bus: Bus) -> None:
-        """Read the bucket, then take in revocations as they are written, for ever."""
-        reader = bus.read(_STREAM, last_per_subject=True)
-        try:
-            while not self.loaded:
-                for message in await reader.next_batch(_FIRST_S):
-                    self.take(message)
-                self.loaded = reader.pending == 0
-            async for batch in reader:
-                for message in batch:
-                    self.take(message)
-        finally:
-            await reader.close()
+        """Read the bucket, then take in revocations as they are written, for ever.
+
+        A bucket that was made anew, or restored to an earlier state, is read from its beginning.
+        Raises BusError while NATS does not answer.
+        """
+        while True:
+            reader = bus.read(_STREAM, last_per_subject=True)
+            try:
+                last = 0
+                while last >= reader.position:
+                    batch = await reader.next_batch(self._look_s if self.loaded else _FIRST_S)
+                    for message in batch:
+                        self.take(message)
+                    self.loaded = self.loaded or reader.pending == 0
+                    last = batch[-1].sequence if batch else (await bus.stream_bounds(_STREAM))[1]
+            finally:
+                await reader.close()
 
     def take(self, message: Stored) -> None:
         """Take in one stored revocation; what is not readable revokes the token that its key names."""
