@@ -1,0 +1,134 @@
+"""Published clients as an application sees them: operations, and what comes of each.
+
+Those for JavaScript run in a Node process each, told what to do by `driver.mjs`; gql runs here.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+Event = dict[str, Any]
+WAIT_S = 20
+
+
+class Operation:
+    """What an application sees of one operation."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def see(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def data(self) -> Any:
+        """Return the next data; fail if anything else comes."""
+        return await self._expect("next")
+
+    async def errors(self) -> list[dict[str, Any]]:
+        """Return the GraphQL errors that come next."""
+        errors: list[dict[str, Any]] = await self._expect("errors")
+        return errors
+
+    async def failure(self) -> tuple[str, int | None]:
+        """Return what the client says of a connection that it gave up, and the code or status."""
+        event = await self._event()
+        assert "failure" in event, event
+        return event["failure"], event["code"]
+
+    async def completed(self) -> None:
+        """Wait until nothing more comes."""
+        assert await self._expect("complete")
+
+    async def _expect(self, kind: str) -> Any:
+        event = await self._event()
+        assert kind in event, event
+        return event[kind]
+
+    async def _event(self) -> Event:
+        async with asyncio.timeout(WAIT_S):
+            return await self._events.get()
+
+
+class Client(Protocol):
+    """One client, with the connections that it keeps."""
+
+    async def start(self, query: str | None = None, *, id: str | None = None, **variables: Any) -> Operation:
+        """Start an operation: a document, or the id of a trusted one."""
+
+    async def stop(self, operation: Operation) -> None:
+        """Have an operation ended by the application."""
+
+    async def close(self) -> None:
+        """End all, and wait for it."""
+
+
+class NodeClient:
+    """A client for JavaScript."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._ids = map(str, itertools.count(1))
+        self._operations: dict[str, Operation] = {}
+        self.connection = Operation("")
+        """What happens to the connection, where the client tells."""
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(cls, folder: Path, script: str, settings: dict[str, Any]) -> "NodeClient":
+        """Run a script of `folder` in a process of its own."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            "node",
+            script,
+            json.dumps(settings),
+            cwd=folder,
+            stdin=pipe,
+            stdout=pipe,
+            limit=1 << 20,
+            env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
+        )
+        return cls(process)
+
+    async def start(self, query: str | None = None, *, id: str | None = None, **variables: Any) -> Operation:
+        operation = Operation(next(self._ids))
+        self._operations[operation.id] = operation
+        named = {"query": query, "documentId": id}
+        request = {name: value for name, value in named.items() if value is not None} | {"variables": variables}
+        await self._say(start=operation.id, request=request)
+        return operation
+
+    async def stop(self, operation: Operation) -> None:
+        await self._say(stop=operation.id)
+
+    async def ping(self, payload: dict[str, Any]) -> None:
+        """Send a ping of the protocol."""
+        await self._say(ping=payload)
+
+    async def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._reader
+                assert await self._process.wait() == 0
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+
+    async def _say(self, **command: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            event = json.loads(line)
+            (self._operations[event["id"]] if "id" in event else self.connection).see(event)
+        for operation in self._operations.values():
+            operation.see({"failure": "the process ended", "code": None})

@@ -1,0 +1,27 @@
+// graphql-sse: an event stream for each operation. It does not read ids of events; an application that must not
+// miss any sends the cursor of the last one that it saw.
+import { createClient } from "graphql-sse";
+import { after, drive } from "./driver.mjs";
+
+await drive(({ url, token, quick }) => {
+  const seen = new WeakMap();
+  const client = createClient({
+    url,
+    headers: (request) => ({
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...(seen.has(request) && { "Last-Event-ID": seen.get(request) }),
+    }),
+    ...(quick && { retryAttempts: 200, retry: () => after(50) }),
+  });
+  return {
+    start: (request, sink) =>
+      client.subscribe(request, {
+        ...sink,
+        next(result) {
+          const cursor = result.data?.alerts?.cursor;
+          if (cursor) seen.set(request, cursor);
+          sink.next(result);
+        },
+      }),
+  };
+});

@@ -1,0 +1,16 @@
+// graphql-ws: everything over one WebSocket.
+import { drive } from "./driver.mjs";
+import { socket } from "./socket.mjs";
+
+await drive((settings, see) => {
+  let open;
+  const client = socket(settings, settings.token && { token: settings.token }, {
+    connected: (socket) => void (open = socket),
+    pong: (received, payload) => received && see("pong", { payload }),
+    closed: ({ code, reason }) => see("closed", { code, reason }),
+  });
+  return {
+    start: (request, sink) => client.subscribe(request, sink),
+    ping: (payload) => open.send(JSON.stringify({ type: "ping", payload })),
+  };
+});
