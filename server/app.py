@@ -26,6 +26,7 @@ from schema.operations import Operations
 from schema.plans import Planner
 from server.documents import Documents
 from server.endpoint import Endpoint
+from server.errands import Work
 from server.execution import Executor
 from server.files import Files
 from server.frames import text_head
@@ -69,8 +70,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         hub=hub,
         sign_in=sign_in,
         guard=guard,
-        execute=executor.execute,
-        stream=executor.stream,
+        work=Work(executor.execute, executor.stream),
         max_operations=options.limits.operations,
         init_timeout_s=options.limits.init_timeout_s,
         opened=metrics.websockets.inc,

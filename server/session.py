@@ -6,24 +6,21 @@ by one and are answered at once; subscriptions become members of groups; queries
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 from graphql import GraphQLError
 
 from resolvers.access import Viewer
-from schema.build import make_reference
 from schema.context import Context
-from schema.errors import translate
 from schema.operations import Operation, OperationError
-from schema.plans import Scope
 from server import groups
+from server.codes import Close
 from server.documents import Documents, fault, is_operator
+from server.errands import Errands, Work
 from server.frames import text_frame
 from server.groups import Member
 from server.hub import Hub
@@ -47,17 +44,6 @@ _ACK: Final = text_frame(b'{"type":"connection_ack"}')
 _PONG: Final = text_frame(b'{"type":"pong"}')
 
 
-class Close(IntEnum):
-    """Why a session is closed."""
-
-    BAD_MESSAGE = 4400
-    UNAUTHORIZED = 4401
-    FORBIDDEN = 4403
-    INIT_TIMEOUT = 4408
-    SUBSCRIBER_EXISTS = 4409
-    TOO_MANY_INITS = 4429
-
-
 class Wire(groups.Wire, Protocol):
     """The connection that a session writes to."""
 
@@ -73,10 +59,7 @@ class Desk:
     hub: Hub
     sign_in: SignIn
     guard: Guard
-    execute: Callable[[str, str | None, dict[str, Any] | None, Context], Awaitable[bytes]]
-    """Execute a query or mutation; return its result as JSON."""
-    stream: Callable[[str, str | None, dict[str, Any] | None, Context], AsyncIterator[tuple[bytes, bool]]]
-    """Execute a subscription to events; yield results as JSON, or errors that end it (True) as a JSON list."""
+    work: Work
     max_operations: int
     init_timeout_s: float
     opened: Callable[[], None]
@@ -90,15 +73,13 @@ class Session:
     __slots__ = (
         "_context",
         "_desk",
+        "_errands",
         "_header",
         "_init_timer",
         "_members",
         "_offset",
         "_owed",
-        "_resumed",
-        "_scopes",
         "_stage",
-        "_tasks",
         "wire",
     )
 
@@ -108,12 +89,10 @@ class Session:
         self._header = authorization  # of the request that opened the connection
         self._context: Context | None = None
         self._members: dict[str, Member] = {}
-        self._tasks: dict[str, asyncio.Task[None]] | None = None
-        self._scopes: dict[str, tuple[Scope, str]] | None = None  # of subscriptions to events
+        self._errands: Errands | None = None  # made for the first one: most watches have none
         self._stage = _OPENING
         self._offset = -1
         self._owed = 0  # bytes of answers since the connection took no more
-        self._resumed: asyncio.Future[None] | None = None
         loop = asyncio.get_running_loop()
         self._init_timer: asyncio.TimerHandle | None = loop.call_later(desk.init_timeout_s, self._init_missing)
         desk.opened()
@@ -162,9 +141,8 @@ class Session:
         hub = self._desk.hub
         hub.flowing(self)
         self._owed = 0
-        if self._resumed is not None:
-            self._resumed.set_result(None)
-            self._resumed = None
+        if self._errands is not None:
+            self._errands.resume()
         for member in list(self._members.values()):
             if not member.pending or member.group is None:
                 continue
@@ -180,6 +158,11 @@ class Session:
         self._end(_OVER)
         self._desk.closed()
 
+    @property
+    def answering(self) -> bool:
+        """True while a query or mutation has no answer yet."""
+        return self._errands is not None and self._errands.answering
+
     # --- called by the guard ---
 
     @property
@@ -191,7 +174,7 @@ class Session:
         """End the subscriptions to what the viewer may not see any more."""
         if self._stage != _READY or self._context is None:
             return
-        shown = dict(self._scopes or {})
+        shown = {} if self._errands is None else dict(self._errands.scopes)
         for id, member in self._members.items():
             if member.group is not None:
                 shown[id] = member.group.plan.scope, member.group.plan.root
@@ -255,30 +238,30 @@ class Session:
             self._close(Close.UNAUTHORIZED, "Unauthorized")
             return
         id, payload = message["id"], message["payload"]
-        if id in self._members or id in (self._tasks or {}):
+        errands = self._errands
+        if id in self._members or (errands is not None and id in errands):
             self._close(Close.SUBSCRIBER_EXISTS, f"Subscriber for {id[:80]} already exists")
             return
-        if len(self._members) + len(self._tasks or {}) >= self._desk.max_operations:
-            limit = self._desk.max_operations
+        limit = self._desk.max_operations
+        if len(self._members) + (0 if errands is None else len(errands)) >= limit:
             self._error(id, [GraphQLError(f"{limit} operations are open on this connection, as many as are allowed")])
             return
         context = self._context
         assert context is not None
         try:
-            query, operation, name, variables = self._desk.documents.open(payload, operator=is_operator(context))
+            request = self._desk.documents.open(payload, operator=is_operator(context))
+            operation, scope = request.operation, None
             if operation.is_subscription and not operation.events:
-                self._join(id, operation, variables, context)
+                self._join(id, operation, request.variables, context)
                 return
             if operation.is_subscription and context.viewer is not None:
-                self._scopes = self._scopes or {}
-                self._scopes[id] = self._desk.hub.planner.scope(operation, variables)
+                scope = self._desk.hub.planner.scope(operation, request.variables)
         except OperationError as error:
             self._error(id, error.errors)
             return
-        if self._tasks is None:
-            self._tasks = {}
-        work = self._stream if operation.is_subscription else self._execute
-        self._tasks[id] = asyncio.ensure_future(work(id, query, name, variables, context))
+        if self._errands is None:
+            self._errands = Errands(self.wire, self._desk.work, lambda: self._desk.hub.stalled(self))
+        self._errands.start(id, request, context, scope)
 
     def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None, context: Context) -> None:
         member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
@@ -287,61 +270,6 @@ class Session:
             self._members[id] = member
         else:  # the first write found the connection broken
             self._desk.hub.leave(member)
-
-    async def _execute(
-        self, id: str, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
-    ) -> None:
-        shown = _encode(id)
-        try:
-            result = await self._desk.execute(query, name, variables, context)
-            next = text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}")
-            await self._deliver(next + text_frame(b'{"id":' + shown + b',"type":"complete"}'))
-        except Exception as error:
-            await self._fail(id, error)
-        finally:
-            self._forget(id)
-
-    async def _stream(
-        self, id: str, query: str, name: str | None, variables: dict[str, Any] | None, context: Context
-    ) -> None:
-        """Send events one by one, each when the connection has taken the one before."""
-        shown = _encode(id)
-        try:
-            results = cast(AsyncGenerator[tuple[bytes, bool], None], self._desk.stream(query, name, variables, context))
-            async with aclosing(results):
-                async for result, over in results:
-                    kind = b"error" if over else b"next"
-                    frame = b'{"id":' + shown + b',"type":"' + kind + b'","payload":' + result + b"}"
-                    await self._deliver(text_frame(frame))
-                    if over:
-                        return
-            await self._deliver(text_frame(b'{"id":' + shown + b',"type":"complete"}'))
-        except Exception as error:
-            await self._fail(id, error)
-        finally:
-            self._forget(id)
-
-    async def _deliver(self, frame: bytes) -> None:
-        """Write frames once the connection takes some."""
-        while self.wire.paused and self._stage == _READY:
-            if self._resumed is None:
-                self._resumed = asyncio.get_running_loop().create_future()
-            self._desk.hub.stalled(self)
-            await asyncio.shield(self._resumed)
-        if self._stage == _READY:
-            self.wire.write(frame)
-
-    async def _fail(self, id: str, error: Exception) -> None:
-        """Tell of what nobody expected."""
-        masked = translate(GraphQLError(str(error), original_error=error), make_reference).formatted
-        await self._deliver(text_frame(_encode({"id": id, "type": "error", "payload": [masked]})))
-
-    def _forget(self, id: str) -> None:
-        """Forget a task that ends, unless its id is already another's."""
-        tasks = self._tasks
-        if tasks is not None and tasks.get(id) is asyncio.current_task():
-            del tasks[id]
-            (self._scopes or {}).pop(id, None)
 
     def _complete(self, id: object) -> None:
         if not isinstance(id, str) or not id:
@@ -354,10 +282,8 @@ class Session:
         member = self._members.pop(id, None)
         if member is not None:
             self._desk.hub.leave(member)
-        (self._scopes or {}).pop(id, None)
-        task = (self._tasks or {}).pop(id, None)
-        if task is not None:
-            task.cancel()
+        if self._errands is not None:
+            self._errands.stop(id)
 
     # --- answers ---
 
@@ -394,8 +320,8 @@ class Session:
         members, self._members = self._members, {}
         for member in members.values():
             hub.leave(member)
-        for task in (self._tasks or {}).values():
-            task.cancel()
+        if self._errands is not None:
+            self._errands.end()
 
     def _init_missing(self) -> None:
         self._init_timer = None

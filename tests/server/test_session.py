@@ -7,6 +7,7 @@ import pytest
 
 from schema.context import Context
 from server.documents import Documents
+from server.errands import Work
 from server.session import MAX_OWED_BYTES, PHASES, Desk, Session
 from server.signin import Guard, SignIn
 from tests.schema.test_plans import EVERYTHING
@@ -34,8 +35,7 @@ class Office:
             hub=self.stand.hub,
             sign_in=SignIn(None, Context(EVERYTHING, cast(Any, None), cast(Any, None)), cast(Any, None)),
             guard=Guard(cast(Any, None), now_ms=lambda: 0),
-            execute=self._execute,
-            stream=self._stream,
+            work=Work(self._execute, self._stream),
             max_operations=max_operations,
             init_timeout_s=10.0,
             opened=lambda: self._count(1),
