@@ -16,6 +16,7 @@ from bus.community import Community
 from resolvers.access import Viewer
 from resolvers.directory import Directory
 from resolvers.errors import NotReadyError
+from resolvers.seen_alerts import SeenAlerts
 from schema.context import Context
 from server.tokens import TokenError, Tokens
 
@@ -53,7 +54,9 @@ class SignIn:
         except TokenError as error:
             log.info("token refused", reason=str(error))
             raise RefusedError from None
-        return replace(self._everything, directory=self._directory.seen_by(viewer), viewer=viewer)
+        view = self._directory.seen_by(viewer)
+        alerts = SeenAlerts(self._everything.alerts, view)
+        return replace(self._everything, directory=view, alerts=alerts, viewer=viewer)
 
     def renew(self, context: Context, token: str) -> Context:
         """Return what the bearer of a newer token of the same viewer may reach; raise RefusedError."""
