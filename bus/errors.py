@@ -9,7 +9,7 @@ class ConfigurationError(Exception):
 
 
 class BusError(Exception):
-    """Raised when NATS did not do what was asked; the two below say which kind."""
+    """Raised when NATS did not do what was asked; those below say which kind."""
 
 
 class UnavailableError(BusError):
@@ -18,3 +18,11 @@ class UnavailableError(BusError):
 
 class ConflictError(BusError):
     """Raised when a subject holds another last message than expected: someone else wrote."""
+
+
+class RefusedError(BusError, ConfigurationError):
+    """Raised when NATS does not allow what was asked: the text says who may not publish or subscribe to what."""
+
+    def __init__(self, text: str, subject: str) -> None:
+        super().__init__(text)
+        self.subject = subject

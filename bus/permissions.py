@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bus.identifiers import TICK_SUBJECT, check_id, reading_subject
-from bus.streams import CHECKPOINTS, REGISTRY, REVOKED
+from bus.streams import CHECKPOINTS, REGISTRY, REVOKED, Retention, configurations
 
 Role = Literal[
     "aggregator",
@@ -31,7 +31,6 @@ PROCESSES: Final[tuple[Role, ...]] = ("aggregator", "server", "history", "operat
 
 METERS_IMPORTS: Final = (
     "readings.*.*",
-    "$JS.API.STREAM.INFO.READINGS",
     "$JS.API.DIRECT.GET.READINGS.readings.*.*",
 )
 """What METERS reaches of COMMONWATT at all; permissions choose from it. The answers come back."""
@@ -50,7 +49,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "registry": ("READINGS", _REGISTRY),
     "audit": ("READINGS", "INTERVALS", _REGISTRY),
     "token": (_REVOKED,),
-    "gateway": ("READINGS",),
+    "gateway": (),
 }
 
 
@@ -71,9 +70,11 @@ def account_of(role: Role) -> Account:
     return "SYSTEM" if role == "reloader" else "COMMONWATT"
 
 
-def streams_of(process: str) -> tuple[str, ...] | None:
-    """Return the streams that a process of this name reads or writes; None: not known, so any of them."""
-    return _NEEDED.get(process)
+def streams_of(process: str) -> tuple[str, ...]:
+    """Return the streams that a process of this name reads or writes: all of them where the name is not known."""
+    if process in _NEEDED:
+        return _NEEDED[process]
+    return tuple(str(config.name) for config in configurations(Retention()))
 
 
 def inbox_of(name: str) -> str:
@@ -98,7 +99,7 @@ def permissions_of(role: Role, inbox: str, communities: Sequence[str] = (), mete
             return Permissions((reading_subject(communities[0], meter),), own)
         case "gateway":
             readings = _readings(communities)
-            return Permissions((*readings, _info("READINGS"), *(_last("READINGS", one) for one in readings)), own)
+            return Permissions((*readings, *(_last("READINGS", one) for one in readings)), own)
         case "simulator":
             return Permissions(_simulating(communities), own)
         case "aggregator":

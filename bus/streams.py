@@ -4,6 +4,7 @@ Creating them is idempotent: every process ensures what it needs, and settings t
 changed by hand (replicas, age) are left as they are.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,10 +85,12 @@ def configurations(keep: Retention) -> list[StreamConfig]:
     ]
 
 
-async def ensure_streams(js: JetStreamContext, keep: Retention) -> None:
-    """Create the streams that are missing; raises nats errors when JetStream is not there."""
+async def ensure_streams(js: JetStreamContext, keep: Retention, names: Collection[str] | None = None) -> None:
+    """Create the streams that are missing, of those named; raises nats errors when JetStream is not there."""
     for config in configurations(keep):
         assert config.name is not None
+        if names is not None and config.name not in names:
+            continue
         try:
             await js.stream_info(config.name)
         except NotFoundError:

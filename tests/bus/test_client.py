@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
+from bus.acknowledgement import stored_at
 from bus.broker import free_port
-from bus.client import MAX_BATCH, Bus, Message, _sequence, connection_of
+from bus.client import MAX_BATCH, Bus, Message, connection_of
 from bus.errors import ConflictError, UnavailableError
 from bus.settings import NatsSettings
 from tests.bus.stream import stored
@@ -67,7 +68,7 @@ async def test_a_batch_of_which_a_part_was_lost_on_the_way_counts_as_not_acknowl
     headers = {"Nats-Batch-Id": "torn", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
     reply = await connection_of(bus).request(SUBJECT, b"end", headers=headers)
     with pytest.raises(UnavailableError):
-        _sequence(reply)
+        stored_at(reply)
     assert await stored(bus, "READINGS") == []
 
 
