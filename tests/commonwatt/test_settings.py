@@ -62,6 +62,7 @@ def test_a_list_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_FORMAT", "xml", "setting log_format: "),
         ("DEVELOPMENT", "maybe", "setting development: "),
         ("ALLOWED_ORIGINS", "https://a.example", "setting allowed_origins: "),
+        ("SIGN_IN", "no", "setting sign_in: "),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_is_expected(
@@ -114,8 +115,10 @@ def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, monk
         read_settings()
 
 
-@pytest.mark.parametrize("name", ["nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key"])
-def test_a_file_of_nats_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "token_key"]
+)
+def test_a_file_that_is_needed_and_not_there_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} names .*, which is no file"):
         read_settings(**{name: tmp_path / "absent"})
 
@@ -143,3 +146,105 @@ def test_retention_follows_the_settings() -> None:
 
 def test_every_setting_has_a_description() -> None:
     assert not [name for name, field in Settings.model_fields.items() if not field.description]
+
+
+# --- signing in ---
+
+
+def test_sign_in_is_required_unless_told_otherwise() -> None:
+    assert read_settings().sign_in == "required"
+    assert read_settings(host="0.0.0.0").sign_in == "required"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_sign_in_can_be_off_where_nobody_else_comes(host: str) -> None:
+    assert read_settings(sign_in="off", host=host).sign_in == "off"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", ""])
+def test_sign_in_is_not_off_where_others_come(host: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings(sign_in="off", host=host)
+    line = str(raised.value)
+    assert line.startswith(f"sign_in is off and host is {host!r}: whoever reaches that address would see everything")
+    assert line.endswith("or listen on 127.0.0.1")
+
+
+@pytest.mark.parametrize("secret", ["open-sesame", "x" * 31])
+def test_a_secret_that_is_too_short_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("COMMONWATT_TOKEN_SECRET", secret)
+    with pytest.raises(
+        SettingsError, match=r"^setting token_secret: .*at least 32 characters.*COMMONWATT_TOKEN_SECRET"
+    ):
+        read_settings()
+    try:
+        read_settings()
+    except SettingsError as error:
+        assert secret not in str(error)
+        assert error.__cause__ is None
+
+
+def test_a_secret_of_the_wrong_type_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file(tmp_path, monkeypatch, "token_secret = 12345678901234567890123456789012345678\n")
+    with pytest.raises(SettingsError) as raised:
+        read_settings()
+    assert "12345" not in str(raised.value)
+
+
+def test_a_secret_does_not_show_and_reaches_child_processes() -> None:
+    settings = read_settings(token_secret="open-sesame-" * 3)
+    assert "sesame" not in repr(settings)
+    assert settings.environment["COMMONWATT_TOKEN_SECRET"] == "open-sesame-" * 3
+
+
+def test_child_processes_get_all_that_sign_in_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tmp_path / "keys.json"
+    keys.touch()
+    given = {"token_issuer": "https://issuer.example", "token_audience": "watches", "token_jwks": str(keys)}
+    settings = read_settings(**given, token_key=keys, data_dir=tmp_path, sign_in="off", trusted_only=False)
+    for name, value in settings.environment.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == settings
+
+
+@pytest.mark.parametrize("absent", ["token_issuer", "token_audience", "token_jwks"])
+def test_another_issuer_is_named_whole(absent: str) -> None:
+    given = {"token_issuer": "a", "token_audience": "b", "token_jwks": "https://issuer.example/keys"}
+    with pytest.raises(SettingsError, match=f"^setting {absent} is missing: token_issuer, token_audience, token_jwks"):
+        read_settings(**(given | {absent: None}))
+    assert read_settings(**given).token_jwks == given["token_jwks"]
+    assert read_settings(**dict.fromkeys(given, "")).token_jwks == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:80/keys", "http://localhost/keys", "http://[::1]:8080/", "https://a.b"]
+)
+def test_keys_come_from_an_address_that_nobody_else_can_speak_for(url: str) -> None:
+    assert read_settings(token_issuer="a", token_audience="b", token_jwks=url).token_jwks == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example/keys",
+        "http://127.0.0.1.example/keys",
+        "https://user:pass@issuer.example/keys",
+        "https://user@issuer.example/keys",
+        "ftp://issuer.example/keys",
+        "file:///etc/passwd",
+        "https://",
+        "https://[",
+        "https://a:port/",
+    ],
+)
+def test_keys_come_from_no_other_address(url: str) -> None:
+    with pytest.raises(
+        SettingsError, match="token_jwks must be an https address without a user, or http on a loopback"
+    ):
+        read_settings(token_issuer="a", token_audience="b", token_jwks=url)
+
+
+def test_a_file_of_keys_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "absent.json")
+    with pytest.raises(SettingsError, match=f"token_jwks names '{path}', which is no file and no address"):
+        read_settings(token_issuer="a", token_audience="b", token_jwks=path)
