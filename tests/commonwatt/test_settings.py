@@ -173,15 +173,12 @@ def test_sign_in_is_not_off_where_others_come(host: str) -> None:
 @pytest.mark.parametrize("secret", ["open-sesame", "x" * 31])
 def test_a_secret_that_is_too_short_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     monkeypatch.setenv("COMMONWATT_TOKEN_SECRET", secret)
-    with pytest.raises(
-        SettingsError, match=r"^setting token_secret: .*at least 32 characters.*COMMONWATT_TOKEN_SECRET"
-    ):
+    with pytest.raises(SettingsError) as raised:
         read_settings()
-    try:
-        read_settings()
-    except SettingsError as error:
-        assert secret not in str(error)
-        assert error.__cause__ is None
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith("setting token_secret: String should have at least 32 characters; expected: ")
+    assert secret not in line
+    assert raised.value.__cause__ is None
 
 
 def test_a_secret_of_the_wrong_type_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
