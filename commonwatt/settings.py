@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     nats_nkey_seed: Annotated[Path | None, Field(description="file with an nkey seed")] = None
     nats_user: Annotated[str | None, Field(description="user name")] = None
     nats_password: Annotated[str | None, Field(description="password of nats_user", repr=False)] = None
+    nats_inbox_prefix: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_.-]{1,128}$",
+            description="subject below which NATS's answers come; default: an nkey's own inbox, else _INBOX",
+        ),
+    ] = None
     nats_tls_ca: Annotated[Path | None, Field(description="certificate of the authority that signed NATS's")] = None
     nats_tls_cert: Annotated[Path | None, Field(description="client certificate")] = None
     nats_tls_key: Annotated[Path | None, Field(description="key of the client certificate")] = None
@@ -138,6 +145,7 @@ class Settings(BaseSettings):
             nkey_seed=self.nats_nkey_seed,
             user=self.nats_user,
             password=self.nats_password,
+            inbox_prefix=self.nats_inbox_prefix,
             tls_ca=self.nats_tls_ca,
             tls_cert=self.nats_tls_cert,
             tls_key=self.nats_tls_key,
