@@ -162,7 +162,13 @@ def test_compose_accepts_its_file() -> None:
     assert done.returncode == 0, done.stderr
     resolved = yaml.safe_load(done.stdout)
     assert set(resolved["services"]) == set(SERVICES)
-    assert set(resolved["volumes"]) == {"nats"}
+    assert set(resolved["volumes"]) == {"nats", "server"}
+
+
+def test_the_server_keeps_the_key_for_tokens_in_a_volume_that_its_user_may_write_to() -> None:
+    directory = image_settings()["COMMONWATT_DATA_DIR"]
+    assert SERVICES["server"]["volumes"] == [f"server:{directory}"]
+    assert f"--create-home --home-dir {directory} " in DOCKERFILE
 
 
 # --- nats ---

@@ -5,6 +5,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -188,6 +189,7 @@ def test_the_reading_in_the_readme_is_one() -> None:
 def test_the_python_in_the_readme_runs() -> None:
     (block,) = blocks(README, "python")
     stand = Stand()
+    stand.token = "open-sesame"
     stand.start()
     try:
         script = block.replace("http://127.0.0.1:8000", stand.url).replace(
@@ -195,7 +197,11 @@ def test_the_python_in_the_readme_runs() -> None:
         )
         assert stand.url.rpartition("/")[2] in script
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-W", "error", "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "COMMONWATT_TOKEN": "open-sesame"},
         )
         try:
             assert process.stdout is not None
