@@ -36,6 +36,9 @@ from bus.permissions import (
     permissions_of,
 )
 
+FOLDER: Final = "nats-users"
+"""What the directory is called in a data directory."""
+
 ANYBODY: Final = "anybody"
 """Whom a client without credentials is taken for, where nats-server's `no_auth_user` says so."""
 
