@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from commonwatt.contract import contract
+from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(registry, name="registry")
 app.add_typer(token, name="token")
+app.add_typer(nats, name="nats")
 app.add_typer(contract, name="schema")
 
 _HOMES: Final = 20
