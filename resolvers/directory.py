@@ -131,8 +131,8 @@ class SeenBy:
 
     @property
     def operator(self) -> bool:
-        """True for whoever operates a community."""
-        return any(grant.operator for _, grant in self._granted())
+        """True for whoever operates a community, once the registry is read."""
+        return self._directory.loaded and any(grant.operator for _, grant in self._granted())
 
     def communities(self) -> list[Community]:
         """Return the viewer's communities, ordered by id."""

@@ -238,7 +238,9 @@ def _given(operation: Operation, variables: dict[str, Any] | None) -> dict[str, 
 def _scope(root: str, arguments: dict[str, Any], consulted: tuple[str, ...]) -> Scope:
     if root == "community":
         return Scope(None, arguments["id"], True)
-    return Scope(arguments["home" if root == "alerts" else "id"], "", "community" in consulted)
+    if root == "alerts":  # which of them are the community's is looked at as each is handed out
+        return Scope(arguments["home"], "", False)
+    return Scope(arguments["id"], "", "community" in consulted)
 
 
 def _fields(operation: Operation) -> frozenset[str]:

@@ -17,6 +17,7 @@ from resolvers.access import Viewer
 from resolvers.directory import Directory
 from resolvers.errors import NotReadyError
 from resolvers.seen_alerts import SeenAlerts
+from schema.build import make_reference
 from schema.context import Context
 from server.tokens import TokenError, Tokens
 
@@ -106,19 +107,28 @@ class Guest(Protocol):
 
 
 class Guard:
-    """The connections that are open, by the second in which their tokens end; `run` must run beside it."""
+    """The connections that are open, by the second in which their tokens end; `run` must run beside it.
 
-    def __init__(self, directory: Directory, *, now_ms: Callable[[], int]) -> None:
+    `is_revoked` says whether the token that a viewer came with counts no more.
+    """
+
+    def __init__(
+        self, directory: Directory, *, now_ms: Callable[[], int], is_revoked: Callable[[Viewer], bool] = lambda _: False
+    ) -> None:
         self._directory = directory
         self._now_ms = now_ms
+        self._is_revoked = is_revoked
         self._guests: dict[Guest, int] = {}
         self._ends: dict[int, dict[Guest, None]] = {}
         self._known: dict[str, Community] = {}
 
     def enter(self, guest: Guest) -> None:
-        """Look after a connection, or look at its token anew."""
+        """Look after a connection, or look at its token anew; end it at once if that was revoked meanwhile."""
         self.leave(guest)
         if guest.viewer is None:
+            return
+        if self._is_revoked(guest.viewer):
+            self._end(guest)
             return
         end = 0
         if guest.viewer.expires_ms:
@@ -160,9 +170,21 @@ class Guard:
         changed = {id for id in before.keys() | known.keys() if before.get(id) is not known.get(id)}
         if changed:
             for guest in list(self._guests):
-                if guest.viewer is not None and (guest.viewer.community is None or guest.viewer.community in changed):
-                    guest.recheck()
+                if guest.viewer is None or guest.viewer.community not in (None, *changed):
+                    continue
+                if not _is_done(guest.recheck):
+                    self._end(guest)
 
     def _end(self, guest: Guest) -> None:
         self.leave(guest)
-        guest.expire()
+        _is_done(guest.expire)
+
+
+def _is_done(work: Callable[[], None]) -> bool:
+    """Do it, and say whether it was done: one connection that cannot be looked at keeps no other one in."""
+    try:
+        work()
+    except Exception as error:
+        log.error("internal error", reference=make_reference(), exc_info=error)
+        return False
+    return True
