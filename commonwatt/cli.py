@@ -72,7 +72,17 @@ def up(
     assert port is not None
     assert data_dir is not None
     options = UpOptions(
-        data_dir, host, port, nats_port, homes, seed, rate, fresh, settings.log_level, settings.log_format
+        data_dir,
+        host,
+        port,
+        nats_port,
+        homes,
+        seed,
+        rate,
+        fresh,
+        settings.log_level,
+        settings.log_format,
+        settings.nats_open,
     )
 
     def show(url: str, nats_url: str) -> None:

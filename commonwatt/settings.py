@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     nats_tls_ca: Annotated[Path | None, Field(description="certificate of the authority that signed NATS's")] = None
     nats_tls_cert: Annotated[Path | None, Field(description="client certificate")] = None
     nats_tls_key: Annotated[Path | None, Field(description="key of the client certificate")] = None
+    nats_open: Annotated[
+        bool, Field(description="let clients without credentials do everything on the NATS of `up`, on this machine")
+    ] = True
     replicas: Annotated[int, Field(ge=1, le=5, description="copies of every stream in a NATS cluster")] = 1
     readings_days: Annotated[
         float, Field(ge=17, le=3660, description="days that readings are kept; over the finality delay")

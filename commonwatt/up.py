@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+from bus.accounts import FOLDER
 from bus.broker import Broker, BrokerError, free_port, is_free
 from bus.identifiers import home_key
 from commonwatt.settings import Settings, SettingsError
@@ -42,6 +43,8 @@ class UpOptions:
     fresh: bool
     log_level: str
     log_format: str
+    nats_open: bool = True
+    """Whether clients without credentials may do everything on its NATS."""
 
 
 class Demo(NamedTuple):
@@ -125,7 +128,12 @@ async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
             f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with --port"
         )
     port = options.port or free_port(options.host)
-    broker = Broker(directory.path / "nats", _nats_port(options.nats_port))
+    broker = Broker(
+        directory.path / "nats",
+        _nats_port(options.nats_port),
+        users=directory.path / FOLDER,
+        closed=not options.nats_open,
+    )
     supervisor = Supervisor(_children(options, broker, port, directory.lock))
     url = f"http://{options.host}:{port}"
     async with asyncio.TaskGroup() as tasks:
@@ -165,10 +173,15 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
     simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
     return [
         Child("nats-server", broker.command(), last=True, keeps=(lock,)),
-        Child("aggregate", [*this, "aggregate", *nats]),
-        Child("serve", [*this, "serve", *nats, *where, "--development"]),
-        Child("simulate", [*this, "simulate", *nats, *simulation]),
+        Child("aggregate", [*this, "aggregate", *nats], environment=_key(broker, "aggregator")),
+        Child("serve", [*this, "serve", *nats, *where, "--development"], environment=_key(broker, "server")),
+        Child("simulate", [*this, "simulate", *nats, *simulation], environment=_key(broker, "simulator")),
     ]
+
+
+def _key(broker: Broker, role: str) -> dict[str, str]:
+    """Return what has a process sign in to NATS as a role."""
+    return {"COMMONWATT_NATS_NKEY_SEED": str(broker.seed(role))}
 
 
 async def _show_when_ready(url: str, nats_url: str, host: str, port: int, show: Callable[[str, str], None]) -> None:
