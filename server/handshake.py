@@ -18,6 +18,8 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
+from server.headers import raw_security_headers
+
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION: Final = b"13"
 _BAD_NAME: Final = re.compile(rb'[\x00-\x20\x7f-\xff()<>@,;:\\"/\[\]?={}]')
@@ -153,9 +155,9 @@ def acceptance(key: bytes, subprotocol: str | None, defaults: Headers, headers: 
 
 
 def refusal(status: int, defaults: Headers, headers: Headers, body: bytes) -> bytes:
-    """Return a plain response, after which the connection ends; a header given stands for its default.
+    """Return a plain response with security headers, after which the connection ends.
 
-    Raises RuntimeError for what is no HTTP header.
+    A header given stands for its default. Raises RuntimeError for what is no HTTP header.
     """
     names = {name.lower() for name, _ in headers}
     defaults = [
@@ -164,6 +166,7 @@ def refusal(status: int, defaults: Headers, headers: Headers, body: bytes) -> by
         (b"Content-Type", b"text/plain; charset=utf-8"),
         (b"Content-Length", str(len(body)).encode()),
         (b"Connection", b"close"),
+        *raw_security_headers(),
     ]
     lines = list(headers)
     for name, value in defaults:

@@ -35,21 +35,35 @@ _ALWAYS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _UNLESS_SAID: Final = {"Content-Security-Policy": POLICY_NOTHING, "Cache-Control": "no-store"}
+_OVER_TLS: Final = "max-age=31536000"
+"""For the host alone: what else its domain serves is not known here."""
+
+
+def raw_security_headers() -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that no application gives."""
+    return [(name.lower().encode(), value.encode()) for name, value in (_ALWAYS | _UNLESS_SAID).items()]
 
 
 class SecurityHeaders:
-    """Adds the headers to each HTTP response; policy and caching only where the response says nothing."""
+    """Adds the headers to each HTTP response; policy and caching only where the response says nothing.
+
+    Over TLS, be it ended by a proxy that says so, browsers are told to come over TLS from then on.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on."""
+
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_ALWAYS)
                 for name, value in _UNLESS_SAID.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers["Strict-Transport-Security"] = _OVER_TLS
             await send(message)
 
         await self._app(scope, receive, add if scope["type"] == "http" else send)
