@@ -263,4 +263,4 @@ def _place(claims: Claims) -> tuple[str | None, frozenset[str] | None]:
     try:
         return community, frozenset(home_of(community or "", home) for home in homes)
     except ValueError as error:
-        raise TokenError(f"its homes are not usable: {error}") from None
+        raise TokenError(f"its homes are not usable: {str(error)[:_SHOWN]}") from None

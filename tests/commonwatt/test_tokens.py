@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from bus.broker import free_port
 from bus.client import Bus
+from bus.community import Member
 from commonwatt.cli import app
 from commonwatt.settings import read_settings
 from commonwatt.signing import now_ms, tokens_of
@@ -25,7 +26,8 @@ from server.tokens import TokenError
 from tests.bus.stream import stored
 from tests.commonwatt.tree import command, environment, last_word
 from tests.resolvers.frames import community, eventually, register
-from tests.server.issuing import FOREIGN, ed25519, jwk, key_set, ours, signed, theirs
+from tests.server.issuing import FOREIGN, ed25519, jwk, key_set, ours, rsa, signed, theirs
+from tests.server.site import Site
 
 Token = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "open-sesame-open-sesame-open-sesame"
@@ -345,6 +347,37 @@ async def test_no_log_holds_a_token_or_a_secret(process: Token, bus: Bus, nats_u
     for secret in (SECRET, key, operator, by_secret, forged, *operator.split("."), *by_secret.split(".")[1:]):
         assert secret not in said
     assert "eyJ" not in said
+
+
+@pytest.mark.slow
+async def test_members_sign_in_with_tokens_of_an_issuer_that_changes_its_keys(
+    bus: Bus, nats_url: str, tmp_path: Path
+) -> None:
+    members = (Member(id="anna", homes=("home-2",)), Member(id="otto", role="operator"))
+    await register(bus, community("demo", members=members))
+    first, second = ed25519(), rsa()
+    claims = theirs(exp=now_ms() // 1000 + 600)
+    anna = signed(first, {"alg": "EdDSA", "kid": "1"}, claims)
+    otto = signed(second, {"alg": "RS256", "kid": "2"}, {**claims, "sub": "otto"})
+    impostor = signed(first, {"alg": "EdDSA", "kid": "1"}, {**claims, "sub": "operator:", "community": "demo"})
+    with Site() as site:
+        site.data = key_set(jwk(first, "1"))
+        issuer = {"ISSUER": FOREIGN, "AUDIENCE": "watches", "JWKS": site.url}
+        changes = {f"COMMONWATT_TOKEN_{name}": value for name, value in issuer.items()}
+        async with serving(tmp_path, nats_url, "--development", **changes) as (url, _):
+
+            async def counts() -> bool:
+                return (await answer(url, otto if site.data == second_set else anna)).status_code == 200
+
+            second_set = key_set(jwk(second, "2"))
+            await eventually(counts)
+            assert await homes(url, anna) == ["demo.home-2"]
+            assert await homes(url, impostor) == []
+            assert (await answer(url, otto)).status_code == 401
+            site.data = second_set
+            await eventually(counts, timeout=25)
+            assert await homes(url, otto) == ["demo.home-1", "demo.home-2"]
+            assert (await answer(url, anna)).status_code == 401
 
 
 @pytest.mark.slow

@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,50 +15,12 @@ from server.keysets import KeyAddress, KeyFile, KeySet
 from server.tokens import TokenError
 from tests.resolvers.frames import eventually
 from tests.server.issuing import Clock, ed25519, jwk, key_set, rsa, signed, theirs, tokens
+from tests.server.site import Site
 
 FIRST, SECOND = ed25519(), rsa()
 FIRST_SET, SECOND_SET = key_set(jwk(FIRST, "first")), key_set(jwk(SECOND, "second"))
 BY_FIRST = signed(FIRST, {"alg": "EdDSA", "kid": "first"}, theirs())
 BY_SECOND = signed(SECOND, {"alg": "RS256", "kid": "second"}, theirs())
-
-
-class Site:
-    """A web server that answers with whatever it is told to."""
-
-    def __init__(self) -> None:
-        self.status, self.headers, self.data = 200, {"Content-Type": "application/json"}, b""
-        self.asked: list[float] = []
-        self.hold = threading.Event()
-        self.hold.set()
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked.append(time.monotonic())
-                site.hold.wait(20)
-                with suppress(ConnectionError):
-                    self.send_response(site.status)
-                    for name, value in site.headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(site.data)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/keys"
-
-    def __enter__(self) -> "Site":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.hold.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
 
 @pytest.fixture

@@ -500,7 +500,9 @@ def test_what_is_remembered_holds_no_token(verifying: Tokens) -> None:
 
 
 def test_a_reason_holds_no_more_of_a_token_than_a_line(verifying: Tokens) -> None:
-    assert len(refused(verifying, signed(OWN, HEADER, ours(role="x" * 4000)))) < 150
+    for claims in (ours(role="x" * 4000), ours(homes=["x" * 4000]), ours(homes=[f"{'x' * 60}.home-1"])):
+        assert len(refused(verifying, signed(OWN, HEADER, claims))) < 150
+    assert len(refused(verifying, signed(OWN, {**HEADER, "crit": ["x" * 4000]}, ours()))) < 150
 
 
 def test_what_a_token_says_can_be_read_without_a_key() -> None:
