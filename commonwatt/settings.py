@@ -7,13 +7,14 @@ unknown key or a bad value stops the start, naming the key and the form expected
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,11 +27,13 @@ from bus.community import describe
 from bus.errors import ConfigurationError
 from bus.settings import NatsSettings
 from bus.streams import Retention
+from commonwatt.limits import LimitSettings
 
 _PREFIX: Final = "COMMONWATT_"
 _FILE: Final = "COMMONWATT_CONFIG"
 _OTHERS: Final = {_FILE, "COMMONWATT_TOKEN"}
 """Variables that are no settings: where the file is, and what `commonwatt watch` signs in with."""
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _FILES: Final = ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "token_key")
 
 
@@ -48,7 +51,14 @@ def _list(value: Any) -> Any:
         raise ValueError("not JSON") from None
 
 
-class Settings(BaseSettings):
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _ORIGIN.fullmatch(value):
+            raise ValueError(f"{value!r} is no origin, such as https://watch.example, nor *")
+    return values
+
+
+class Settings(LimitSettings):
     """All that can be configured. Each key is an environment variable, too: COMMONWATT_ and the key in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
@@ -80,11 +90,15 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="address that the server listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port of the server; 0: any free one")] = 8000
     development: Annotated[bool, Field(description="show GraphiQL, take any document")] = False
+    drain: Annotated[
+        int, Field(ge=0, le=300, description="seconds over which clients are told to come back when the server ends")
+    ] = 2
     allowed_origins: Annotated[
         tuple[str, ...],
         NoDecode,
         BeforeValidator(_list),
-        Field(description="further origins whose pages may open a WebSocket, a JSON list"),
+        AfterValidator(_origins),
+        Field(description="further origins whose pages may open a WebSocket and read answers, a JSON list"),
     ] = ()
     documents: Annotated[
         tuple[Path, ...],

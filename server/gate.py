@@ -99,7 +99,7 @@ class Gate:
             self._idle_at_s = now_s + self.limits.idle_timeout_s / _IDLE_LOOKS
             most_s = self.limits.idle_timeout_s
             for socket in [one for one in self._sockets if now_s - one.heard_s >= most_s and not one.busy]:
-                socket.close(NORMAL, f"idle for {most_s:g} s (idle_timeout_s): connect again to ask for something")
+                socket.close(NORMAL, f"idle for {most_s:g} s (idle_timeout): connect again to ask for something")
 
     def _look_later(self) -> None:
         if self._timer is None and (self._waiting or self._sockets):

@@ -22,6 +22,8 @@ class ServerOptions:
     """Where the watch page lies; served below /watch/."""
     allowed_origins: tuple[str, ...] = ()
     """Origins, beside the server's own, whose pages may open a WebSocket and read answers; "*" allows all."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies in front, which say whose requests they bring."""
     frame_age_s: float = 60.0
     """How old the latest frame of a followed community may be for the server to be ready."""
     document_directories: tuple[Path, ...] = ()

@@ -82,7 +82,7 @@ def head_too_large(most: int) -> Refusal:
 def too_slow(most_s: float) -> Refusal:
     """Return the refusal of a request that does not arrive."""
     message = f"a request must arrive within {most_s:g} s, its head and then its body: send it faster"
-    return Refusal(HTTPStatus.REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, "request_timeout_s", most_s)
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, "request_timeout", most_s)
 
 
 def too_many_waiting(most: int) -> Refusal:

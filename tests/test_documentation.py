@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 import aggregator.metrics
 from bus.client import Bus
 from bus.reading import parse as parse_reading
+from commonwatt.limits import LimitSettings
 from commonwatt.running import MISCONFIGURED, TAKEN_OVER
 from commonwatt.settings import Settings
 from tests.commonwatt.line import understand
@@ -95,7 +96,9 @@ def _is_head(rows: list[list[str]], index: int) -> bool:
 def settings_table() -> str:
     """Return the table of settings, from the settings themselves."""
     lines = ["| variable | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    limits = LimitSettings.model_fields
+    for name in [*(name for name in Settings.model_fields if name not in limits), *limits]:
+        field = Settings.model_fields[name]
         lines.append(f"| `COMMONWATT_{name.upper()}` | {_default(name, field)} | {field.description} |")
     return "\n" + "\n".join(lines) + "\n\n"
 
