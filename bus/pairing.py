@@ -152,6 +152,8 @@ class Pairings:
 
     async def _with_buckets(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer; make the buckets where they are not there, such as after NATS lost its memory."""
+        if not self._bus.connected:  # else it would be asked, and written, once NATS is back and nobody waits
+            raise UnavailableError("NATS is not connected")
         if self._there:
             try:
                 return await ask()
