@@ -127,7 +127,7 @@ def test_nats_gets_its_settings_under_its_own_names(tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("credentials", "nkey_seed", "tls_ca", "tls_cert", "tls_key")}
     for path in paths.values():
         path.touch()
-    texts = {"url": "tls://nats.example:4222", "user": "meter", "password": "secret"}
+    texts = {"url": "tls://nats.example:4222", "user": "meter", "password": "secret", "inbox_prefix": "_INBOX_meter"}
     given = {f"nats_{name}": value for name, value in {**paths, **texts}.items()}
     nats = read_settings(**given).nats
     assert nats == NatsSettings(**{**paths, **texts})
