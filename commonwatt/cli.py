@@ -146,9 +146,9 @@ def serve(
     from commonwatt import serving
 
     if workers > 1:
-        run("serve", settings, lambda: serving.serve_by_workers(settings, workers))
+        run("serve", settings, lambda: serving.serve_by_workers(settings, workers), end_s=settings.drain + 8)
     else:
-        run("serve", settings, lambda: serving.serve_graphql(settings, shared=shared_port))
+        run("serve", settings, lambda: serving.serve_graphql(settings, shared=shared_port), end_s=settings.drain + 6)
 
 
 @app.command(

@@ -26,15 +26,20 @@ log = structlog.get_logger(__name__)
 MISCONFIGURED: Final = 2
 TAKEN_OVER: Final = 3
 
-_AGAIN_S: Final = 3.5
+_END_S: Final = 3.5
 
 
-def run(process: str, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` until it ends or a signal cancels it; leave with the exit code that its end asks for."""
+def run(
+    process: str, settings: Settings, work: Callable[[], Coroutine[Any, Any, None]], *, end_s: float = _END_S
+) -> None:
+    """Run `work` until it ends or a signal cancels it; leave with the exit code that its end asks for.
+
+    What has not ended `end_s` after the signal is cancelled again.
+    """
     configure(process, settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_until_signal(work))
+            runner.run(_until_signal(work, end_s))
         except BaseExceptionGroup as group:
             leave(_first(group))
         except Exception as error:
@@ -79,7 +84,7 @@ async def connected(settings: Settings, name: str) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]], end_s: float) -> None:
     task = asyncio.ensure_future(work())
     loop = asyncio.get_running_loop()
     stopped = False
@@ -89,7 +94,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         stopped = True
         task.cancel()
         # A wait inside a library may swallow a cancellation; what has not ended by then is told again.
-        loop.call_later(_AGAIN_S, stop)
+        loop.call_later(end_s, stop)
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop)

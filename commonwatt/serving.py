@@ -19,6 +19,7 @@ from server.run import listen, serve
 
 log = structlog.get_logger(__name__)
 
+_END_S: Final = 6.0
 WATCH: Final = Path(__file__).resolve().parent.parent / "watch" / "web"
 
 
@@ -35,7 +36,7 @@ async def serve_by_workers(settings: Settings, workers: int) -> None:
     command = [sys.executable, "-m", "commonwatt", "serve", "--shared-port"]
     children = [Child(f"serve-{number}", command, environment=settings.environment) for number in range(1, workers + 1)]
     log.info("serving", workers=workers, url=f"http://{settings.host}:{settings.port}")
-    await Supervisor(children).run()
+    await Supervisor(children, end_s=settings.drain + _END_S).run()
 
 
 async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
@@ -49,7 +50,10 @@ async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
         allowed_origins=settings.allowed_origins,
         document_directories=(WATCH.parent, *settings.documents),
         trusted_only=not settings.development if settings.trusted_only is None else settings.trusted_only,
+        trusted_proxies=settings.trusted_proxies,
+        limits=settings.limits,
         tokens=tokens,
+        drain_s=settings.drain,
     )
     async with AsyncExitStack() as stack:
         async with answering(settings.host, settings.port, shared=shared):

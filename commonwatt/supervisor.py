@@ -47,10 +47,11 @@ class Child:
 
 
 class Supervisor:
-    """Keeps children running until cancelled."""
+    """Keeps children running until cancelled; then they have `end_s` to end."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], *, end_s: float = _END_S) -> None:
         self._children = children
+        self._end_s = end_s
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ending = False
         self._pid = os.getpid()
@@ -91,7 +92,7 @@ class Supervisor:
 
     async def _end_all(self) -> None:
         """Ask the children to end, those marked `last` after the others; kill what does not in time."""
-        deadline = time.monotonic() + _END_S
+        deadline = time.monotonic() + self._end_s
         for last in (False, True):
             chosen = [self._processes[c.name] for c in self._children if c.last == last and c.name in self._processes]
             running = [process for process in chosen if process.returncode is None]

@@ -174,7 +174,12 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
     return [
         Child("nats-server", broker.command(), last=True, keeps=(lock,)),
         Child("aggregate", [*this, "aggregate", *nats], environment=_key(broker, "aggregator")),
-        Child("serve", [*this, "serve", *nats, *where, "--development"], environment=_key(broker, "server")),
+        # Whoever stops all of it by Ctrl-C does not wait for clients to be told one after the other.
+        Child(
+            "serve",
+            [*this, "serve", *nats, *where, "--development"],
+            environment={"COMMONWATT_DRAIN": "0"} | _key(broker, "server"),
+        ),
         Child("simulate", [*this, "simulate", *nats, *simulation], environment=_key(broker, "simulator")),
     ]
 

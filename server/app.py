@@ -25,6 +25,7 @@ from schema.context import Context
 from schema.operations import Operations
 from schema.plans import Planner
 from server.documents import Documents
+from server.drain import Drain
 from server.endpoint import Endpoint
 from server.errands import Work
 from server.execution import Executor
@@ -76,13 +77,14 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
     )
-    streams = Streams(hub, executor, guard, options.keep_alive_s)
+    streams, drain = Streams(hub, executor, guard, options.keep_alive_s), Drain(options.drain_s)
     endpoint = Endpoint(
         sign_in,
         Answers(schema.core, documents, executor),
         streams,
         Sockets(desk, options.allowed_origins),
         options,
+        drain,
     )
 
     @asynccontextmanager
@@ -112,7 +114,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/graphql", endpoint),
         WebSocketRoute("/graphql", endpoint),
         Route("/health", show_health),
-        Route("/ready", Readiness(bus, directory, live, options.frame_age_s).show),
+        Route("/ready", Readiness(bus, directory, live, options.frame_age_s, drain).show),
         Route("/metrics", metrics.show),
         Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL)),
     ]
@@ -128,7 +130,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         lifespan=lifespan,
         max_body_size=options.limits.body_bytes,
     )
-    app.state.end_streams = streams.end  # for whoever runs the app: before a server waits for its connections to end
+    app.state.drain, app.state.streams = drain, streams  # for whoever runs the app, to end it
     return app
 
 

@@ -1,11 +1,14 @@
 """/graphql: GraphQL over HTTP, event streams, WebSockets, and GraphiQL for browsers."""
 
+from typing import Final
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from schema.context import Context
+from server.drain import Drain
 from server.headers import POLICY_GRAPHIQL
 from server.http import Answers, RequestError, read_parameters
 from server.negotiation import EVENTS
@@ -15,6 +18,7 @@ from server.signin import RefusedError, SignIn, bearer
 from server.sockets import Sockets
 from server.sse import Streams
 
+_ENDING: Final = "the server is ending: come back in a moment"
 _DOCUMENTS = ("query", "documentId", "extensions")
 
 
@@ -22,9 +26,16 @@ class Endpoint:
     """The ASGI app at /graphql."""
 
     def __init__(
-        self, sign_in: SignIn, answers: Answers, streams: Streams, sockets: Sockets, options: ServerOptions
+        self,
+        sign_in: SignIn,
+        answers: Answers,
+        streams: Streams,
+        sockets: Sockets,
+        options: ServerOptions,
+        drain: Drain,
     ) -> None:
         self._sign_in = sign_in
+        self._drain = drain
         self._answers = answers
         self._streams = streams
         self._sockets = sockets
@@ -34,6 +45,10 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or one WebSocket."""
         if scope["type"] != "http":
+            if self._drain.began:
+                await receive()
+                await _decline(send)
+                return
             await self._sockets(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -46,6 +61,8 @@ class Endpoint:
                 parameters = await read_parameters(request)
                 kind, opened = self._answers.open(request, parameters, context)
                 if kind == EVENTS:
+                    if self._drain.began:
+                        raise RequestError(503, _ENDING)
                     await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
                     return
                 response = await self._answers.answer(request, kind, opened, context)
@@ -70,6 +87,13 @@ class Endpoint:
             return message_page("GraphiQL is not built", "Run `make setup` in the project's folder, then reload.", 503)
         headers = {"Content-Security-Policy": POLICY_GRAPHIQL, "Cache-Control": "no-cache"}
         return FileResponse(self._graphiql, headers=headers)
+
+
+async def _decline(send: Send) -> None:
+    """Answer the request for a WebSocket: not here, not now."""
+    headers = [(b"retry-after", b"1"), (b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": _ENDING.encode()})
 
 
 def _is_for_people(request: Request) -> bool:

@@ -10,6 +10,7 @@ from bus.client import Bus
 from resolvers.directory import Directory
 from resolvers.errors import ResolverError
 from resolvers.live import Live
+from server.drain import Drain
 
 _MAX_REASONS: Final = 10
 
@@ -21,7 +22,7 @@ async def show_health(_: Request) -> JSONResponse:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Ready: NATS is connected, the registry is read, and frames are current.
+    """Ready: NATS is connected, the registry is read, frames are current, and the server is not about to end.
 
     Frames are current while every community that someone follows, and that ever had a frame, has
     one that is at most `frame_age_s` old. A community on event time (a replay) does not count:
@@ -32,11 +33,13 @@ class Readiness:
     directory: Directory
     live: Live
     frame_age_s: float
+    drain: Drain
 
     async def show(self, _: Request) -> JSONResponse:
         """Answer /ready: 200, or 503 with the conditions that fail."""
         nats, registry, old = self.bus.connected, self.directory.loaded, self._old()
         reasons = [
+            *(["the server is ending"] if self.drain.began else []),
             *([] if nats else ["NATS is not connected"]),
             *([] if registry else ["the registry is not read yet"]),
             *old[:_MAX_REASONS],

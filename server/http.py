@@ -38,7 +38,11 @@ class RequestError(Exception):
     @property
     def response(self) -> Response:
         """The answer that says so."""
-        headers = {405: {"Allow": METHODS}, 401: {"WWW-Authenticate": "Bearer"}}.get(self.status)
+        headers = {
+            401: {"WWW-Authenticate": "Bearer"},
+            405: {"Allow": METHODS},
+            503: {"Retry-After": "1"},
+        }.get(self.status)
         error: dict[str, Any] = {"message": str(self)}
         if self._code is not None:
             error["extensions"] = {"code": self._code}

@@ -16,11 +16,15 @@ import uvicorn
 from bus.client import Bus
 from bus.errors import ConfigurationError
 from server.app import create_app
+from server.drain import Drain
 from server.options import ServerOptions
+from server.sse import Streams
 from server.websocket import DirectWebSocketProtocol
 
 _BACKLOG: Final = 2048
 _END_S: Final = 5.0
+_LAST_ANSWERS_S: Final = 2
+"""How long responses that are being sent have at the end."""
 
 
 class ListenError(ConfigurationError):
@@ -36,7 +40,7 @@ async def serve(
     on_started: Callable[[str], None] | None = None,
     shared: bool = False,
 ) -> None:
-    """Serve until cancelled, then close WebSockets with 1012 and end within 5 s.
+    """Serve until cancelled, then tell clients to come back, WebSockets by 1012, over `drain_s`; end 5 s later.
 
     With `shared` other processes may listen on the same port; the system spreads connections.
     Calls `on_started` with the server's URL once it answers; port 0 is any free one. Raises
@@ -55,16 +59,16 @@ async def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=options.drain_s,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
-        server = _Server(config, _url(listener, host), on_started, app.state.end_streams)
+        server = _Server(config, _url(listener, host), on_started, app.state.drain, app.state.streams)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(running)
         finally:
             server.should_exit = True
             try:
-                await asyncio.wait([running], timeout=_END_S)
+                await asyncio.wait([running], timeout=options.drain_s + _END_S)
             finally:
                 running.cancel()
     finally:
@@ -79,10 +83,12 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         url: str,
         on_started: Callable[[str], None] | None,
-        end_streams: Callable[[], None],
+        drain: Drain,
+        streams: Streams,
     ) -> None:
         super().__init__(config)
-        self._end_streams = end_streams
+        self._drain = drain
+        self._streams = streams
         self._url = url
         self._on_started = on_started
 
@@ -98,8 +104,10 @@ class _Server(uvicorn.Server):
             self._on_started(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell event streams to come back, then end as uvicorn does."""
-        self._end_streams()
+        """Let nobody in, tell those who are in to come back, then end as uvicorn does."""
+        self._drain.begin()
+        leaves = [leave for one in self.server_state.connections if (leave := getattr(one, "leave", None)) is not None]
+        await self._drain.spread([*leaves, *self._streams.leaves()])
         await super().shutdown(sockets)
 
 

@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,6 +23,7 @@ from resolvers.alerts import Alerts, Event
 from schema.context import Context
 from schema.operations import OperationError
 from server.documents import Request
+from server.drain import Leave
 from server.execution import Executor, Result, refusal
 from server.groups import Member
 from server.hub import STALL_S, Hub
@@ -54,11 +56,10 @@ class Streams:
         self._works: set[asyncio.Future[None]] = set()
         self._ended = False
 
-    def end(self) -> None:
-        """End all streams: the server ends. Each client is told after how long to come back."""
+    def leaves(self) -> list[Leave]:
+        """Return for each stream what ends it because the server ends; its client is told when to come back."""
         self._ended = True
-        for work in self._works:
-            work.cancel()
+        return [partial(_end, work) for work in self._works]
 
     async def run(
         self, opened: Request | Result, context: Context, last_event_id: str | None, receive: Receive, send: Send
@@ -284,6 +285,11 @@ class _MarkedAlerts(Alerts):
 
 async def _following(results: AsyncIterator[tuple[bytes, bool]]) -> tuple[bytes, bool] | None:
     return await anext(results, None)
+
+
+def _end(work: asyncio.Future[None]) -> bool:
+    work.cancel()
+    return True
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -9,6 +9,7 @@ remains. GraphQL is not known here.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -17,6 +18,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server.application import Application
+from server.census import Place
 from server.connection import CLOSING, CONNECTING, FLUSHING, OPEN
 from server.frames import (
     ABNORMAL,
@@ -34,6 +36,8 @@ from server.frames import (
     closing,
     frame,
 )
+from server.gate import EXTENSION as PLACE
+from server.gate import Gate
 from server.handshake import Headers, RequestError, acceptance, read_request, refusal
 from server.keepalive import ANSWERED
 from server.service import service_of
@@ -42,15 +46,17 @@ from server.writer import Writer
 
 EXTENSION: Final = "commonwatt.direct"
 """The name in `scope["extensions"]`; the value is `{"wire": Wire}`."""
+_POLICY_VIOLATION: Final = 1008
 
 
 class DirectWebSocketProtocol(Writer):
     """One WebSocket connection, as uvicorn's servers make them after an upgrade request; it is a Wire.
 
     Guarantees are those of Writer; a closing handshake, and what is buffered then, gets `close_timeout_s`.
+    Behind a gate it has a place, says so many messages a second, and ends when it is idle.
     """
 
-    __slots__ = ("_application", "_code", "_decoder", "_pong", "_session", "ping")
+    __slots__ = ("_application", "_code", "_decoder", "_gate", "_place", "_pong", "_session", "heard_s", "ping")
 
     def __init__(
         self,
@@ -65,6 +71,9 @@ class DirectWebSocketProtocol(Writer):
         self._decoder: Decoder | None = None  # while open
         self._code = ABNORMAL  # what the session is told in the end
         self._pong: bytes | None = None  # the last answer that waits for the peer to read on
+        self._gate: Gate | None = None
+        self._place: Place | None = None
+        self.heard_s = 0.0  # the gate's to count messages by
         self.ping: bytes | None = None  # payload awaited back, or ANSWERED; None: none was sent
 
     # What uvicorn and the event loop call
@@ -74,6 +83,7 @@ class DirectWebSocketProtocol(Writer):
         self.transport = cast(asyncio.Transport, transport)
         self.service.state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes there
         before = self.transport.get_protocol()
+        self._gate, self._place = getattr(before, "gate", None), getattr(before, "place", None)
         if getattr(before, "parser", None) is not None:
             # uvicorn's HTTP protocol and its parser hold each other, and would until a full collection.
             self.service.loop.call_soon(setattr, before, "parser", None)
@@ -101,6 +111,10 @@ class DirectWebSocketProtocol(Writer):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever has the connection, unless told before, and let go of everything."""
         self.service.state.connections.discard(self)
+        if self._gate is not None:
+            self._gate.leave(self)
+        if self._place is not None:
+            self._place.leave()
         self.lost()
         self._end(self._code, "")
         self.transport = self._decoder = self._pong = self.ping = None
@@ -133,6 +147,13 @@ class DirectWebSocketProtocol(Writer):
             self._end(RESTART, "")
         elif self.state == CLOSING:
             self.finish()
+
+    def leave(self) -> bool:
+        """Shut down, unless the session still owes an answer to a query; say whether it did."""
+        if self.state == OPEN and self._session is not None and self._session.answering:
+            return False
+        self.shutdown()
+        return True
 
     # The wire
 
@@ -183,6 +204,8 @@ class DirectWebSocketProtocol(Writer):
             self.answer(error.status, list(error.headers), str(error).encode())
             return
         scope["extensions"][EXTENSION] = {"wire": self}
+        if self._place is not None:
+            scope["extensions"][PLACE] = self._place
         self._application = Application(self, scope, request.key, service.max_queue)
         if request.rest and not self._application.keep_early(request.rest):
             self.abort()
@@ -200,6 +223,8 @@ class DirectWebSocketProtocol(Writer):
         self._decoder = Decoder(service.config.ws_max_size)
         if service.rounds is not None:
             service.rounds.join(self)
+        if self._gate is not None:
+            self._gate.join(self, service.loop.time())
         if early:
             self.data_received(early)
 
@@ -216,7 +241,7 @@ class DirectWebSocketProtocol(Writer):
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
             self._take_close(payload)
-        elif self.state != OPEN:
+        elif self.state != OPEN or (opcode != PONG and self._overruns()):
             return
         elif opcode == PING:
             if self.paused:
@@ -232,6 +257,20 @@ class DirectWebSocketProtocol(Writer):
         else:
             self._deliver(opcode, payload)
 
+    def _overruns(self) -> bool:
+        """Count a message, and fail the connection if it is one too many."""
+        gate = self._gate
+        if gate is None or gate.takes_message(self, self.service.loop.time()):
+            return False
+        most = gate.limits.messages_per_second
+        self.fail(_POLICY_VIOLATION, f"over {most} messages a second (max_messages_per_second): send fewer")
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is open on it, so that its silence means nothing."""
+        return self.state != OPEN or self._session is None or getattr(self._session, "busy", False)
+
     def _deliver(self, opcode: int, payload: bytes) -> None:
         session = self._session
         if session is None:
@@ -245,9 +284,11 @@ class DirectWebSocketProtocol(Writer):
         try:
             callback(*arguments)
         except Exception:
-            self.service.logger.exception("Exception in a WebSocket session")
+            reference = secrets.token_hex(6)
+            self.service.logger.exception("Exception in a WebSocket session, reference %s", reference)
             if self.state == OPEN:
-                self.close(INTERNAL_ERROR)
+                code = getattr(self._session, "failure_code", INTERNAL_ERROR)
+                self.close(code, f"internal error; quote the reference {reference}")
 
     # Closing
 

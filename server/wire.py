@@ -19,6 +19,10 @@ class Session(Protocol):
     def on_message(self, data: bytes, /) -> None:
         """Take a complete message; text is valid UTF-8."""
 
+    @property
+    def answering(self) -> bool:
+        """True while it owes an answer that should not be cut off."""
+
     def on_drained(self) -> None:
         """Go on writing: the buffer, once above its high-water mark, fell to its low-water mark."""
 

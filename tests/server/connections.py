@@ -151,6 +151,7 @@ class Recorder:
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.wires: queue.Queue[Wire] = queue.Queue()
         self.accepts_binary = False
+        self.owing = False
         self.answer: Callable[[Wire, bytes], None] | None = None
         self.wire: Wire | None = None
 
@@ -168,6 +169,10 @@ class Recorder:
         if self.answer is not None:
             assert self.wire is not None
             self.answer(self.wire, data)
+
+    @property
+    def answering(self) -> bool:
+        return self.owing
 
     def on_drained(self) -> None:
         self.events.put(("drained", None))
