@@ -38,6 +38,7 @@ from server.hub import Hub
 from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
+from server.pairing import DEVICE, build_pairing
 from server.session import Desk
 from server.signin import Guard, SignIn
 from server.sockets import Sockets
@@ -53,12 +54,13 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms, took=lambda seconds: metrics.frame_seconds.observe(seconds))
     alerts = Alerts(bus)
-    schema, everything = build_schema(), Context(directory, live, alerts)
+    pairing, pairing_routes = build_pairing(bus, options.tokens, now_ms=_now_ms)
+    schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing)
     sign_in, guard = SignIn(options.tokens, everything, directory), Guard(directory, now_ms=_now_ms)
     executor = Executor(schema)
     documents = Documents(
         Operations(schema.core, options.limits.documents, suggestions=options.development),
-        options.document_directories,
+        (DEVICE, *options.document_directories),
         trusted_only=options.trusted_only,
         development=options.development,
     )
@@ -117,6 +119,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/ready", Readiness(bus, directory, live, options.frame_age_s, drain).show),
         Route("/metrics", metrics.show),
         Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL)),
+        *pairing_routes,
     ]
     if options.watch_directory is not None:
         routes += [
