@@ -116,8 +116,8 @@ class Session:
                 return self._say(_PONG)
             if not isinstance(payload, dict):
                 return self._refuse("the payload of ping is an object")
-            if "token" in payload and self._stage == _READY:
-                return self._renew(payload["token"])
+            if "token" in payload:  # never repeated
+                return self._renew(payload["token"]) if self._stage == _READY else self._say(_PONG)
             try:
                 pong = _encode({"type": "pong", "payload": payload})
             except RecursionError:
