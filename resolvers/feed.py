@@ -162,7 +162,10 @@ class Feed:
             if gap or before is None or _differ(before.state, frame.state, fields):
                 woken = list({*woken, *watchers})  # each but once
         for watcher in woken:
-            watcher.wake()
+            try:
+                watcher.wake()
+            except Exception:
+                log.exception("a watcher failed", community=self.community)
 
     def _decode(self, payload: bytes) -> Frame | None:
         try:

@@ -54,6 +54,9 @@ def show_time(value: Any) -> str:
     return f"{text}.{milliseconds:03}Z" if milliseconds else f"{text}Z"
 
 
+_RANGES: Final = "every takes PT0.1S to PT1H, maxSilence PT1S to PT24H"
+
+
 def show_duration(value: timedelta) -> str:
     """Return a duration, at least 0 and in whole ms, as ISO 8601 of days, hours, minutes and seconds."""
     left = value // timedelta(milliseconds=1)
@@ -126,7 +129,7 @@ def parse_duration(value: Any) -> timedelta:
     """Return the duration in ISO 8601 text of days, hours, minutes and seconds; raise ValueError."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or not any(match.groups()):
-        raise ValueError(f"{str(value)[:40]!r} is no duration of ISO 8601, such as PT10S, PT0.5S or PT1M")
+        raise ValueError(f"{str(value)[:40]!r} is no duration of ISO 8601 such as PT10S; {_RANGES}")
     days, hours, minutes, seconds = match.groups()
     return timedelta(days=int(days or 0), hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0))
 

@@ -102,6 +102,8 @@ class Group:
         self._frame_head = encode_head
         self.slot: int | None = None
         """The slot in which it will be flushed, in ms since 1970."""
+        self._due = False
+        """It speaks in its next slot, different or not."""
         self.flushed = 0
         """The slot in which it was flushed last."""
         self._ahead: dict[Member, Any] = {}
@@ -161,7 +163,10 @@ class Group:
         if not self.members:
             return
         ahead, self._ahead = self._ahead, {}
-        if self._work_out(force=False):
+        due, self._due = self._due, False
+        if due:
+            ahead = {}  # who has seen it hears it again, as all do
+        if self._work_out(force=due):
             self._publish({member for member, visible in ahead.items() if visible == self._visible})
             return
         for member, visible in ahead.items():
@@ -169,7 +174,11 @@ class Group:
                 self._send_to(member, self._payload)
 
     def speak(self) -> None:
-        """Send what is so now, different or not."""
+        """Send what is so now, different or not; where there are slots, in the next one."""
+        if self.plan.every_ms:
+            self._due = True
+            self._schedule.at_slot(self)
+            return
         self._ahead.clear()
         if self._work_out(force=True):
             self._publish()
@@ -270,7 +279,8 @@ class Group:
 
     def _speak_later(self) -> None:
         if self.plan.max_silence_ms and self.members:
-            self._schedule.speak_after(self, self.plan.max_silence_ms)
+            # A slot comes within `every`: it is the last one before the silence has lasted too long.
+            self._schedule.speak_after(self, max(0, self.plan.max_silence_ms - self.plan.every_ms))
 
     def _conflate(self, member: Member) -> None:
         self._counts.conflated += member.pending

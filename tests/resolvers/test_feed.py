@@ -57,6 +57,18 @@ def test_wakes_only_those_whose_home_changed(feed: Feed) -> None:
     assert not two.changed.is_set()
 
 
+def test_one_that_fails_keeps_nobody_from_waking(feed: Feed) -> None:
+    class Broken:
+        def wake(self) -> None:
+            raise RuntimeError("broken")
+
+    feed.watch_home("home-1", Broken())
+    one = watch_home(feed, "home-1")
+    feed.watch_home("home-1", Broken())
+    take(feed, frame(1, home_state("home-1")))
+    assert one.changed.is_set()
+
+
 def test_wakes_everyone_after_a_gap_in_numbers(feed: Feed, counts: Counts) -> None:
     take(feed, frame(1, home_state("home-1"), home_state("home-2")))
     assert power(feed, "home-2") == 1500.0

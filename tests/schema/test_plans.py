@@ -143,6 +143,7 @@ def test_max_silence_outside_its_range_is_an_error_that_names_it(silence: str) -
 def test_a_malformed_duration_is_an_error_that_says_what_one_is(every: object) -> None:
     message = refused(PACED, {"id": "demo.home-1", "every": every})
     assert "no duration of ISO 8601" in message
+    assert "every takes PT0.1S to PT1H" in message
     assert len(message) < 6000
 
 

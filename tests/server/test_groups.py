@@ -356,6 +356,21 @@ def test_who_joins_between_two_slots_gets_the_state_of_now_and_nothing_twice(
     assert loads(early) == loads(late) == [later + 50]
 
 
+def test_a_group_with_slots_ends_its_silence_in_a_slot() -> None:
+    stand = Stand('subscription { community(id: "demo", every: "PT2S", maxSilence: "PT5S") { load } }')
+    stand.source.send(load_w=1.0)
+    wire, _ = stand.join()
+    assert loads(wire) == [1]
+    assert stand.schedule.silences == [3000]  # a slot comes within two seconds more
+    stand.group.speak()
+    assert loads(wire) == []
+    stand.schedule.flush()
+    assert loads(wire) == [1]
+    stand.source.send(load_w=1.0)
+    stand.schedule.flush()
+    assert loads(wire) == []
+
+
 def test_a_group_is_silent_for_max_silence_at_the_most() -> None:
     stand = Stand('subscription { community(id: "demo", maxSilence: "PT5S") { load measuredAt } }')
     stand.group.speak()
