@@ -5,7 +5,11 @@ WebSockets register here themselves, and are told when their time is over.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
+
+from starlette.types import Scope
 
 from server.addresses import Proxies
 from server.census import Census, Place
@@ -19,6 +23,22 @@ MESSAGES_BURST_S: Final = 4
 _LOOK_S: Final = 1.0
 _IDLE_LOOKS: Final = 10  # so many within the idle time
 _ROUNDING_S: Final = 1e-6
+
+
+@contextmanager
+def visiting(census: Census, scope: Scope, token: str | None) -> Iterator[Place]:
+    """Count a request that lasts, for its client's address and its token, until it ends; raise FullError.
+
+    An address that its connection counts for already is not counted again.
+    """
+    place: Place | None = (scope.get("extensions") or {}).get(EXTENSION)
+    client = scope.get("client")
+    counted = place is not None and place.address is not None
+    visit = census.visit(None if counted or not client else client[0], token)
+    try:
+        yield visit
+    finally:
+        visit.leave()
 
 
 class Waiting(Protocol):

@@ -18,6 +18,7 @@ from resolvers.access import Viewer
 from schema.context import Context
 from schema.operations import Operation, OperationError
 from server import groups
+from server.census import FullError, Place
 from server.codes import Close
 from server.documents import Documents, fault, is_operator
 from server.errands import Errands, Work
@@ -70,6 +71,7 @@ class Session:
     """One connection's side of the protocol."""
 
     accepts_binary = False
+    failure_code = Close.INTERNAL_ERROR
     __slots__ = (
         "_context",
         "_desk",
@@ -79,12 +81,14 @@ class Session:
         "_members",
         "_offset",
         "_owed",
+        "_place",
         "_stage",
         "wire",
     )
 
-    def __init__(self, wire: Wire, desk: Desk, authorization: str | None = None) -> None:
+    def __init__(self, wire: Wire, desk: Desk, authorization: str | None = None, place: Place | None = None) -> None:
         self.wire = wire
+        self._place = place
         self._desk = desk
         self._header = authorization  # of the request that opened the connection
         self._context: Context | None = None
@@ -163,6 +167,11 @@ class Session:
         """True while a query or mutation has no answer yet."""
         return self._errands is not None and self._errands.answering
 
+    @property
+    def busy(self) -> bool:
+        """True while an operation is open."""
+        return bool(self._members) or (self._errands is not None and len(self._errands) > 0)
+
     # --- called by the guard ---
 
     @property
@@ -213,6 +222,8 @@ class Session:
         except RefusedError:
             self._close(Close.FORBIDDEN, "Forbidden")
             return
+        if not self._is_placed():
+            return
         self._stage = _READY
         self._stop_timer()
         self._desk.guard.enter(self)
@@ -226,8 +237,22 @@ class Session:
         except RefusedError:
             self._close(Close.FORBIDDEN, "Forbidden")
             return
+        if not self._is_placed():
+            return
         self._desk.guard.enter(self)
         self._say(_PONG)
+
+    def _is_placed(self) -> bool:
+        """Count the connection for its token; close it where that is one too many."""
+        viewer = self.viewer
+        if self._place is None or viewer is None:
+            return True
+        try:
+            self._place.name_token(viewer.token or viewer.subject)
+        except FullError as error:
+            self._close(Close.TRY_AGAIN_LATER, str(error))
+            return False
+        return True
 
     def _subscribe(self, message: dict[str, Any]) -> None:
         wrong = _fault(message)

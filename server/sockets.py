@@ -5,13 +5,18 @@ called without a task in between. On any other ASGI server a loop and a queue do
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
+from schema.build import make_reference
+from server.census import Census, FullError, Place
+from server.codes import Close
 from server.frames import ABNORMAL, NO_CODE, UNSUPPORTED
+from server.gate import EXTENSION as PLACE
 from server.session import SUBPROTOCOL, Desk, Session
 from server.websocket import EXTENSION
 
@@ -25,10 +30,14 @@ _MAX_REASON_BYTES: Final = 123
 
 
 class Sockets:
-    """Accepts WebSockets and hands each to a session."""
+    """Accepts WebSockets and hands each to a session.
 
-    def __init__(self, desk: Desk, allowed_origins: tuple[str, ...]) -> None:
+    `census` counts those whose server does not; those of a proxy count for the address that it tells.
+    """
+
+    def __init__(self, desk: Desk, allowed_origins: tuple[str, ...], census: Census | None = None) -> None:
         self._desk = desk
+        self._census = census
         self._origins = normalize_allowed_origins(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,14 +51,29 @@ class Sockets:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": NOT_ACCEPTABLE, "reason": "Subprotocol not acceptable"})
             return
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        extension = (scope.get("extensions") or {}).get(EXTENSION)
-        if extension is not None:
-            wire = extension["wire"]
-            wire.set_limits(0, 0)  # paused as soon as the system does not take all: nothing piles up here
-            wire.take_over(Session(wire, self._desk, headers.get(b"authorization")))
+        extensions = scope.get("extensions") or {}
+        wire: Any = extensions[EXTENSION]["wire"] if EXTENSION in extensions else None
+        client = scope.get("client")
+        host = client[0] if client else None
+        place: Place | None = extensions.get(PLACE)
+        try:
+            if place is not None:
+                place.name_address(host)
+            elif wire is None and self._census is not None:
+                place = self._census.enter(host)
+        except FullError as error:
+            await _decline(error, extensions, send)
             return
-        await self._relay(receive, send, headers.get(b"authorization"))
+        try:
+            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+            if wire is None:
+                await self._relay(receive, send, headers.get(b"authorization"), place)
+                return
+        finally:
+            if wire is None and place is not None:
+                place.leave()
+        wire.set_limits(0, 0)  # paused as soon as the system does not take all: nothing piles up here
+        wire.take_over(Session(wire, self._desk, headers.get(b"authorization"), place))
 
     def _is_allowed(self, origin: str | None, host: str | None) -> bool:
         """Browsers name the page's origin; other clients name none, and may open a socket."""
@@ -57,10 +81,10 @@ class Sockets:
             return True
         return normalize_origin(origin) in self._origins
 
-    async def _relay(self, receive: Receive, send: Send, authorization: str | None) -> None:
+    async def _relay(self, receive: Receive, send: Send, authorization: str | None, place: Place | None) -> None:
         """Run a session over plain ASGI."""
         wire = _Relay(send)
-        session = Session(wire, self._desk, authorization)
+        session = Session(wire, self._desk, authorization, place)
         writer = asyncio.ensure_future(wire.run(session))
         reader = asyncio.ensure_future(_read(receive, wire, session))
         code = ABNORMAL
@@ -80,6 +104,15 @@ class Sockets:
                     log.info("connection lost", reason=str(task.exception()))
 
 
+async def _decline(error: FullError, extensions: dict[str, Any], send: Send) -> None:
+    """Refuse a WebSocket: by an answer to its request where the server can, else by closing it."""
+    if "websocket.http.response" in extensions:
+        await error.refusal.send(send, "websocket.http")
+    else:
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        await send({"type": "websocket.close", "code": Close.TRY_AGAIN_LATER, "reason": str(error)})
+
+
 async def _read(receive: Receive, wire: "_Relay", session: Session) -> int:
     """Hand messages to the session until the connection is over; return the close code."""
     while True:
@@ -90,7 +123,7 @@ async def _read(receive: Receive, wire: "_Relay", session: Session) -> int:
         if text is None:
             wire.close(UNSUPPORTED, "text messages only")
         elif not wire.over:
-            session.on_message(text.encode())
+            wire.call(session.on_message, text.encode())
 
 
 class _Relay:
@@ -145,7 +178,16 @@ class _Relay:
                 return
             if self.paused and self._queue.empty():
                 self.paused = False
-                session.on_drained()
+                self.call(session.on_drained)
+
+    def call(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Tell the session something; what it does not expect is logged, and closes the connection."""
+        try:
+            callback(*arguments)
+        except Exception:
+            reference = make_reference()
+            log.exception("internal error", reference=reference)
+            self.close(Close.INTERNAL_ERROR, f"internal error; quote the reference {reference}")
 
     def _put(self, message: dict[str, Any]) -> None:
         if self.over:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from starlette.types import Message
+from structlog.testing import capture_logs
 
+from server.census import Census
 from server.sockets import Sockets
 from tests.server.test_groups import COMMUNITY
 from tests.server.test_session import ALERTS, QUERY, Office, settle
@@ -13,7 +15,9 @@ from tests.server.test_session import ALERTS, QUERY, Office, settle
 class Peer:
     """A client behind a plain ASGI server: what it says is received, what it takes is kept."""
 
-    def __init__(self, office: Office, *, origins: tuple[str, ...] = (), **scope: Any) -> None:
+    def __init__(
+        self, office: Office, *, origins: tuple[str, ...] = (), census: Census | None = None, **scope: Any
+    ) -> None:
         self.sent: list[Message] = []
         self.takes = asyncio.Event()
         """While it is not set, `send` waits."""
@@ -23,7 +27,7 @@ class Peer:
         self._says: asyncio.Queue[Message] = asyncio.Queue()
         self._says.put_nowait({"type": "websocket.connect"})
         given = {"type": "websocket", "subprotocols": ["graphql-transport-ws"], "headers": []} | scope
-        self.served = asyncio.ensure_future(Sockets(office.desk, origins)(given, self._says.get, self._send))
+        self.served = asyncio.ensure_future(Sockets(office.desk, origins, census)(given, self._says.get, self._send))
 
     async def _send(self, message: Message) -> None:
         assert "websocket.close" not in [one["type"] for one in self.sent], "sent after the close"
@@ -271,7 +275,7 @@ async def test_a_server_that_stops_ends_the_connection(office: Office) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_what_nobody_expected_reaches_the_server_and_leaves_nothing(
+async def test_what_nobody_expected_is_masked_and_closes_with_4500(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peer = Peer(office)
@@ -279,8 +283,66 @@ async def test_what_nobody_expected_reaches_the_server_and_leaves_nothing(
     await peer.greet()
     await peer.subscribe(COMMUNITY)
     monkeypatch.setattr(office.stand.hub, "subscribe", lambda *_: 1 / 0)
-    await peer.subscribe(COMMUNITY, "2")
+    with capture_logs() as logs:
+        await peer.subscribe(COMMUNITY, "2")
+        await ended(peer, office)
+    assert peer.closed is not None
+    code, reason = peer.closed
+    (entry,) = [entry for entry in logs if entry["event"] == "internal error"]
+    assert (code, reason) == (4500, f"internal error; quote the reference {entry['reference']}")
+
+
+# --- how many ---
+
+
+async def test_one_too_many_is_answered_with_503_or_closed_with_1013(office: Office) -> None:
+    census = Census(2, 5, 5)
+    first = Peer(office, census=census)
+    second = Peer(office, census=census)
     await settle()
-    assert isinstance(peer.served.exception(), ZeroDivisionError)
-    assert office.stand.hub.statistics().members == 0
-    assert office.open == 0
+    told = Peer(office, census=census, extensions={"websocket.http.response": {}})
+    closed = Peer(office, census=census)
+    await settle()
+    assert [message["type"] for message in told.sent] == [
+        "websocket.http.response.start",
+        "websocket.http.response.body",
+    ]
+    assert told.sent[0]["status"] == 503
+    assert closed.closed is not None
+    code, reason = closed.closed
+    assert code == 1013
+    assert "2 connections are open on this server" in reason
+    assert len(reason.encode()) <= 123
+    for peer in (first, second):
+        peer.put({"type": "websocket.disconnect"})
+        await peer.served
+    assert census.statistics().connections == 0
+
+
+async def test_a_connection_of_a_proxy_counts_for_the_address_that_it_tells(office: Office) -> None:
+    census = Census(5, 1, 5)
+    wires = [Direct(), Direct()]
+    places = [census.enter(), census.enter()]
+    peers = [
+        Peer(
+            office,
+            client=("198.51.100.1", 5),
+            extensions={"commonwatt.direct": {"wire": wire}, "commonwatt.place": place, "websocket.http.response": {}},
+        )
+        for wire, place in zip(wires, places, strict=True)
+    ]
+    await settle()
+    assert wires[0].session is not None
+    assert wires[1].session is None
+    assert peers[1].sent[0]["status"] == 429
+    wires[0].session.on_closed(1000)
+
+
+async def test_a_broken_handshake_gives_its_place_back(office: Office) -> None:
+    census = Census(5, 5, 5)
+    peer = Peer(office, census=census)
+    peer.breaks = OSError("broken")
+    await settle()
+    with pytest.raises(OSError, match="broken"):
+        await peer.served
+    assert census.statistics().connections == 0
