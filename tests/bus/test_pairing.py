@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from bus.errors import ConflictError, UnavailableError
 from bus.identifiers import InvalidIdError
 from bus.pairing import MAX_REQUESTS, FullError, PairedDevice, PairingRequest, Pairings, buckets
 from bus.settings import NatsSettings
+from tests.bus.strict import StrictNats
 from tests.conftest import NatsServer
 
 REQUEST = PairingRequest(secret="0f", client="watch", begun_ms=1, expires_ms=600_001, interval_s=5)
@@ -171,3 +173,21 @@ async def test_devices_survive_nats_and_requests_can_begin_anew(own_nats: NatsSe
     assert await pairings.request("bcdfghjk") is None
     await pairings.add_request("bcdfghjk", REQUEST)
     await bus.close()
+
+
+async def test_a_server_may_do_all_of_it_with_the_permissions_that_it_has(tmp_path: Path) -> None:
+    nats = StrictNats(tmp_path)
+    nats.start()
+    try:
+        aggregator = await Bus.connect(nats.settings("aggregator"), name="aggregate", patience_s=20)
+        server = await Bus.connect(nats.settings("server"), name="serve", patience_s=20)
+        pairings = Pairings(server)
+        await pairings.add_request("bcdfghjk", REQUEST)
+        assert (await pairings.change_request("bcdfghjk", renamed)).client == "watch!"
+        await pairings.change_devices("demo", "home-1", lambda _: (DEVICE,))
+        assert await pairings.devices("demo", "home-1") == (DEVICE,)
+        await server.close()
+        await aggregator.close()
+        assert nats.violations() == []
+    finally:
+        nats.end()
