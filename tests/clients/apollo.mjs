@@ -19,9 +19,8 @@ await drive(({ url, token, quick, socketOnly, persisted }) => {
 
   const see = (sink) => ({ data, error }) => (error ? sink.error(error) : sink.next({ data: plain(data) }));
 
-  function start({ query, variables }, sink) {
+  function start({ query, variables }, sink, operation) {
     const document = gql(query);
-    const { operation } = document.definitions[0];
     if (operation === "subscription") {
       const running = client.subscribe({ query: document, variables }).subscribe({ ...sink, next: see(sink) });
       return () => running.unsubscribe();

@@ -8,10 +8,12 @@ import itertools
 import json
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from graphql import OperationDefinitionNode, parse
 
 Event = dict[str, Any]
-WAIT_S = 20
+WAIT_S = 30
 
 
 class Operation:
@@ -33,11 +35,20 @@ class Operation:
         errors: list[dict[str, Any]] = await self._expect("errors")
         return errors
 
-    async def failure(self) -> tuple[str, int | None]:
-        """Return what the client says of a connection that it gave up, and the code or status."""
+    async def failure(self) -> str:
+        """Return what the client says of a connection that it gave up."""
+        return str(await self._expect("failure"))
+
+    async def happens(self) -> Event:
+        """Return what comes next, whatever it is."""
+        return await self._event()
+
+    async def refusal(self) -> str:
+        """Return the code of the error that comes next, of whatever kind: of GraphQL, HTTP or the socket's close."""
         event = await self._event()
-        assert "failure" in event, event
-        return event["failure"], event["code"]
+        if "errors" in event:
+            return str(event["errors"][0]["extensions"]["code"])
+        return str(event["code"] or event["failure"])
 
     async def completed(self) -> None:
         """Wait until nothing more comes."""
@@ -53,11 +64,25 @@ class Operation:
             return await self._events.get()
 
 
+def operation_of(document: str) -> str:
+    """Return the kind of the one operation of a document."""
+    (node,) = parse(document).definitions
+    assert isinstance(node, OperationDefinitionNode)
+    return node.operation.value
+
+
+class Known(NamedTuple):
+    """A document that client and server know by its id; the kind of its operation."""
+
+    id: str
+    operation: str
+
+
 class Client(Protocol):
     """One client, with the connections that it keeps."""
 
-    async def start(self, query: str | None = None, *, id: str | None = None, **variables: Any) -> Operation:
-        """Start an operation: a document, or the id of a trusted one."""
+    async def start(self, document: str | Known, **variables: Any) -> Operation:
+        """Start an operation."""
 
     async def stop(self, operation: Operation) -> None:
         """Have an operation ended by the application."""
@@ -93,12 +118,14 @@ class NodeClient:
         )
         return cls(process)
 
-    async def start(self, query: str | None = None, *, id: str | None = None, **variables: Any) -> Operation:
+    async def start(self, document: str | Known, **variables: Any) -> Operation:
         operation = Operation(next(self._ids))
         self._operations[operation.id] = operation
-        named = {"query": query, "documentId": id}
-        request = {name: value for name, value in named.items() if value is not None} | {"variables": variables}
-        await self._say(start=operation.id, request=request)
+        if isinstance(document, Known):
+            request, kind = {"documentId": document.id}, document.operation
+        else:
+            request, kind = {"query": document}, operation_of(document)
+        await self._say(start=operation.id, request=request | {"variables": variables}, operation=kind)
         return operation
 
     async def stop(self, operation: Operation) -> None:

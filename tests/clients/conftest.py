@@ -1,4 +1,4 @@
-"""Clients to open, and a server for all tests of a module, which run in one loop."""
+"""Clients to open, and servers for all tests of a module, which run in one loop."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -9,9 +9,11 @@ import pytest
 import pytest_asyncio
 
 from bus.client import Bus
+from server.options import ServerOptions
 from tests.clients.clients import Client, NodeClient
 from tests.clients.gql_clients import TRANSPORTS, GqlClient
 from tests.clients.packages import install
+from tests.clients.signing import Signing
 from tests.clients.stand import Scene, arrange, connected
 from tests.conftest import NatsServer
 from tests.server.served import serving, until_ready
@@ -47,27 +49,40 @@ async def module_bus(session_nats: NatsServer) -> AsyncIterator[Bus]:
         yield bus
 
 
+@pytest.fixture(scope="session")
+def signing(tmp_path_factory: pytest.TempPathFactory) -> Signing:
+    return Signing(tmp_path_factory.mktemp("signing"))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def module_url(module_bus: Bus) -> AsyncIterator[str]:
-    """The URL of a server without sign-in."""
-    async with serving(module_bus) as url:
+async def module_url(module_bus: Bus, signing: Signing) -> AsyncIterator[str]:
+    """The URL of a server that requires sign-in."""
+    async with serving(module_bus, ServerOptions(development=True, tokens=signing.tokens())) as url:
+        await until_ready(url)
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_url(module_bus: Bus) -> AsyncIterator[str]:
+    """The URL of a server where everybody sees everything."""
+    async with serving(module_bus, ServerOptions(development=True)) as url:
         await until_ready(url)
         yield url
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def scene(module_bus: Bus, module_url: str) -> Scene:
-    """A community of the test's own, at the module's server."""
-    return await arrange(module_bus, module_url)
+async def scene(module_bus: Bus, module_url: str, signing: Signing) -> Scene:
+    """A community of the test's own, at the server that requires sign-in."""
+    return await arrange(module_bus, module_url, signing)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_client(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
-    """Opens a client by its name, with `token` and other settings, for the server at a URL."""
+    """Opens a client by its name for a scene, with its token; other settings are those of the scripts."""
     async with AsyncExitStack() as stack:
 
-        async def open(name: str, url: str, **settings: Any) -> Client:
-            settings = {"url": f"{url}/graphql", "token": None, "quick": True} | settings
+        async def open(name: str, scene: Scene, **settings: Any) -> Client:
+            settings = {"url": f"{scene.url}/graphql", "token": scene.token, "quick": True} | settings
             client: Client
             if name in TRANSPORTS:
                 client = await GqlClient.open(name, settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
@@ -19,11 +20,10 @@ from gql.transport.exceptions import (
 )
 from gql.transport.httpx import HTTPXAsyncTransport
 from gql.transport.websockets import WebsocketsTransport
-from graphql import OperationDefinitionNode, OperationType
 from tenacity import AsyncRetrying, retry, retry_if_exception, stop_after_delay, wait_exponential, wait_fixed
 from tenacity.wait import wait_base
 
-from tests.clients.clients import WAIT_S, Operation
+from tests.clients.clients import WAIT_S, Known, Operation, operation_of
 
 TRANSPORTS = ("gql-websockets", "gql-aiohttp-websockets", "gql-aiohttp", "gql-httpx")
 
@@ -42,12 +42,12 @@ class GqlClient:
 
     @classmethod
     async def open(cls, name: str, settings: dict[str, Any]) -> "GqlClient":
-        """Connect by one of TRANSPORTS; a WebSocket by the session that reconnects."""
+        """Connect by one of TRANSPORTS; a WebSocket by the session that reconnects, but with `once`."""
         wait: wait_base = wait_fixed(0.05) if settings["quick"] else wait_exponential(max=60)
         async with AsyncExitStack() as stack:
             client = Client(transport=await _transport(name, settings["url"], settings["token"], stack))
             again: dict[str, Any] = {}
-            if "websockets" in name:
+            if "websockets" in name and not settings.get("once"):
                 patience = retry(wait=wait, stop=stop_after_delay(WAIT_S))
                 again = {"reconnecting": True, "retry_connect": patience, "retry_execute": False}
             async with asyncio.timeout(WAIT_S):
@@ -55,13 +55,13 @@ class GqlClient:
             stack.push_async_callback(client.close_async)
             return cls(session, wait, stack.pop_all())
 
-    async def start(self, query: str | None = None, *, id: str | None = None, **variables: Any) -> Operation:
-        assert query is not None
-        assert id is None, "gql always sends the text of a document"
-        request = gql(query)
+    async def start(self, document: str | Known, **variables: Any) -> Operation:
+        assert isinstance(document, str), "gql always sends the text of a document"
+        request = gql(document)
         request.variable_values = variables
+        run = self._follow if operation_of(document) == "subscription" else self._execute
         operation = Operation(next(self._ids))
-        self._tasks[operation.id] = asyncio.create_task(self._run(request, operation))
+        self._tasks[operation.id] = asyncio.create_task(self._run(run(request, operation), operation))
         return operation
 
     async def stop(self, operation: Operation) -> None:
@@ -76,19 +76,17 @@ class GqlClient:
             await asyncio.wait(self._tasks.values())
         await self._stack.aclose()
 
-    async def _run(self, request: GraphQLRequest, to: Operation) -> None:
-        node = request.document.definitions[0]
-        assert isinstance(node, OperationDefinitionNode)
+    async def _run(self, work: Coroutine[Any, Any, None], to: Operation) -> None:
         try:
-            if node.operation is OperationType.SUBSCRIPTION:
-                await self._follow(request, to)
-            else:
-                to.see({"next": await self._session.execute(request)})
+            await work
             to.see({"complete": True})
         except TransportQueryError as error:
             to.see({"errors": error.errors})
         except TransportError as error:
             to.see({"failure": str(error), "code": error.code if isinstance(error, TransportServerError) else None})
+
+    async def _execute(self, request: GraphQLRequest, to: Operation) -> None:
+        to.see({"next": await self._session.execute(request)})
 
     async def _follow(self, request: GraphQLRequest, to: Operation) -> None:
         patience = AsyncRetrying(

@@ -1,9 +1,9 @@
-// graphql-sse: an event stream for each operation. It does not read ids of events; an application that must not
-// miss any sends the cursor of the last one that it saw.
+// graphql-sse: an event stream for each operation. It does not read ids of events: an application that must not
+// miss any sends the cursor of the last one that it saw. It repeats a request that was refused with 401, too.
 import { createClient } from "graphql-sse";
 import { after, drive } from "./driver.mjs";
 
-await drive(({ url, token, quick }) => {
+await drive(({ url, token, quick, attempts }) => {
   const seen = new WeakMap();
   const client = createClient({
     url,
@@ -11,7 +11,7 @@ await drive(({ url, token, quick }) => {
       ...(token && { Authorization: `Bearer ${token}` }),
       ...(seen.has(request) && { "Last-Event-ID": seen.get(request) }),
     }),
-    ...(quick && { retryAttempts: 200, retry: () => after(50) }),
+    ...(quick && { retryAttempts: attempts ?? 200, retry: () => after(50) }),
   });
   return {
     start: (request, sink) =>

@@ -10,7 +10,7 @@ await drive((settings, see) => {
     closed: ({ code, reason }) => see("closed", { code, reason }),
   });
   return {
-    start: (request, sink) => client.subscribe(request, sink),
+    start: (request, sink) => client.subscribe({ query: "", ...request }, sink), // it insists on a query
     ping: (payload) => open.send(JSON.stringify({ type: "ping", payload })),
   };
 });

@@ -5,11 +5,14 @@ import { after } from "./driver.mjs";
 
 globalThis.WebSocket ??= WebSocket; // browsers and Node from version 22 on have one
 
-export const socket = ({ url, quick }, params, on = {}) =>
+export const socket = ({ url, quick, byDefault }, params, on = {}) =>
   createClient({
     url: url.replace("http", "ws"),
     connectionParams: () => params,
-    shouldRetry: () => true, // without it a refused connection is final
-    ...(quick && { retryAttempts: 200, retryWait: () => after(50) }),
+    ...(!byDefault && { shouldRetry }),
+    ...(quick && { retryAttempts: byDefault ? 5 : 200, retryWait: () => after(50) }),
     on,
   });
+
+// By default a refused connection is final, and a refused token is not. What is thrown here would repeat for ever.
+const shouldRetry = (problem) => !(problem instanceof Error) && problem.code !== 4403;

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import httpx
+
 from bus.client import Bus, Message, connection_of
 from bus.identifiers import alerts_subject, home_key
 from bus.messages import Alert, encode
@@ -14,19 +16,21 @@ from bus.settings import NatsSettings
 from bus.streams import Retention, ensure_streams
 from server.options import ServerOptions
 from server.run import serve
+from tests.clients.signing import Signing
 from tests.resolvers.frames import EVENING_MS, Cable, Publisher, community, eventually, register
-from tests.server.served import ask, until_ready
+from tests.server.served import until_ready
 
 _numbers = itertools.count(1)
 
 
 class Scene(NamedTuple):
-    """A community of one test's own, of home-1 and home-2, and a server that knows it."""
+    """A community of one test's own, of home-1 and home-2, a server that knows it, and the token to see it with."""
 
     bus: Bus
     url: str
     community: str
     publisher: Publisher
+    token: str | None = None
 
     @property
     def home(self) -> str:
@@ -51,16 +55,25 @@ async def connected(url: str) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-async def arrange(bus: Bus, url: str) -> Scene:
-    """Register a new community and wait until the server at `url` knows it."""
+async def enroll(bus: Bus, signing: Signing | None = None) -> Scene:
+    """Register a new community, to be seen by its operator. A server that becomes ready later on knows it."""
     key = f"clients-{next(_numbers)}"
     await register(bus, community(key))
+    return Scene(bus, "", key, Publisher(bus, key), signing.operator(key) if signing else None)
 
-    async def is_known() -> bool:
-        return "errors" not in await ask(url, "query ($id: ID!) { community(id: $id) { id } }", id=key)
 
-    await eventually(is_known)
-    return Scene(bus, url, key, Publisher(bus, key))
+async def arrange(bus: Bus, url: str, signing: Signing | None = None) -> Scene:
+    """Register a new community and wait until the server at `url`, which takes all queries, knows it."""
+    scene = (await enroll(bus, signing))._replace(url=url)
+    headers = {"Authorization": f"Bearer {scene.token}"} if scene.token else {}
+    request = {"query": "query ($id: ID!) { community(id: $id) { id } }", "variables": {"id": scene.community}}
+    async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+
+        async def is_known() -> bool:
+            return "errors" not in (await http.post("/graphql", json=request)).json()
+
+        await eventually(is_known)
+    return scene
 
 
 class Stand:
@@ -112,8 +125,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(bus: Bus, options: ServerOptions | None = None) -> AsyncIterator[Stand]:
-    stand = Stand(bus, options or ServerOptions())
+async def standing(bus: Bus, signing: Signing) -> AsyncIterator[Stand]:
+    """A server that requires sign-in and takes all queries."""
+    stand = Stand(bus, ServerOptions(development=True, tokens=signing.tokens()))
     try:
         await stand.start()
         yield stand

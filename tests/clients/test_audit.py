@@ -11,11 +11,11 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
-async def test_all_audits_of_graphql_over_http_pass(packages: Path, module_url: str) -> None:
+async def test_all_audits_of_graphql_over_http_pass(packages: Path, open_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
         "node",
         "audit.mjs",
-        f"{module_url}/graphql",
+        f"{open_url}/graphql",
         cwd=packages,
         stdout=subprocess.PIPE,
         env={"PATH": os.environ["PATH"]},

@@ -6,17 +6,20 @@ import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from bus.broker import free_port
 from bus.client import Bus
+from tests.clients.clients import WAIT_S
 from tests.clients.conftest import SUBSCRIBING, Open
+from tests.clients.signing import Signing
 from tests.clients.stand import arrange, standing
 from tests.clients.test_subscriptions import ALERTS, LOAD, SURPLUS
 from tests.conftest import NatsServer
-from tests.resolvers.frames import eventually, home_state
+from tests.resolvers.frames import Cable, eventually, home_state
 
 RETRYING = [name for name in SUBSCRIBING if name != "urql-stream"]  # fetch of urql does not try again by itself
 
@@ -25,12 +28,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest.mark.parametrize("name", RETRYING)
 async def test_subscriptions_go_on_at_a_server_that_ended_and_came_back_and_after_a_cut(
-    name: str, module_bus: Bus, open_client: Open
+    name: str, module_bus: Bus, signing: Signing, open_client: Open
 ) -> None:
-    async with standing(module_bus) as stand:
-        scene = await arrange(module_bus, stand.url)
+    async with standing(module_bus, signing) as stand:
+        scene = await arrange(module_bus, stand.url, signing)
         await scene.publisher.publish(home_state(load_w=1.0), surplus_power_w=1.0)
-        client = await open_client(name, stand.url)
+        client = await open_client(name, scene)
         home = await client.start(LOAD, home=scene.home)
         community = await client.start(SURPLUS, community=scene.community)
 
@@ -52,11 +55,13 @@ async def test_subscriptions_go_on_at_a_server_that_ended_and_came_back_and_afte
         await client.close()
 
 
-async def test_event_streams_of_urql_tell_the_application_of_a_cut(module_bus: Bus, open_client: Open) -> None:
-    async with standing(module_bus) as stand:
-        scene = await arrange(module_bus, stand.url)
+async def test_event_streams_of_urql_tell_the_application_of_a_cut(
+    module_bus: Bus, signing: Signing, open_client: Open
+) -> None:
+    async with standing(module_bus, signing) as stand:
+        scene = await arrange(module_bus, stand.url, signing)
         await scene.publisher.publish(home_state(load_w=1.0))
-        client = await open_client("urql-stream", stand.url)
+        client = await open_client("urql-stream", scene)
         operation = await client.start(LOAD, home=scene.home)
         assert await operation.data() == {"home": {"load": 1}}
         await stand.cut()
@@ -65,11 +70,13 @@ async def test_event_streams_of_urql_tell_the_application_of_a_cut(module_bus: B
         assert await (await client.start(LOAD, home=scene.home)).data() == {"home": {"load": 1}}
 
 
-async def test_alerts_of_a_cut_event_stream_go_on_after_the_last_one_seen(module_bus: Bus, open_client: Open) -> None:
-    async with standing(module_bus) as stand:
-        scene = await arrange(module_bus, stand.url)
+async def test_alerts_of_a_cut_event_stream_go_on_after_the_last_one_seen(
+    module_bus: Bus, signing: Signing, open_client: Open
+) -> None:
+    async with standing(module_bus, signing) as stand:
+        scene = await arrange(module_bus, stand.url, signing)
         cursors = [await scene.raise_alert(number) for number in range(4)]
-        client = await open_client("graphql-sse", stand.url)
+        client = await open_client("graphql-sse", scene)
         operation = await client.start(ALERTS, home=scene.home, after=cursors[0])
         seen = [(await operation.data())["alerts"]["cursor"] for _ in range(3)]
         await stand.cut()
@@ -80,15 +87,15 @@ async def test_alerts_of_a_cut_event_stream_go_on_after_the_last_one_seen(module
 
 
 @asynccontextmanager
-async def process(nats: NatsServer, port: int) -> AsyncIterator[Process]:
+async def process(nats: NatsServer, port: int, folder: Path) -> AsyncIterator[Process]:
     """Run `commonwatt serve`, until it is ready at least."""
     command = ["-m", "commonwatt", "serve", "--port", str(port), "--nats-url", nats.url]
-    command += ["--development", "--sign-in", "off"]
+    command += ["--development", "--data-dir", str(folder)]
     running = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
     )
     try:
-        await eventually(lambda: _is_ready(port))
+        await eventually(lambda: _is_ready(port), timeout=WAIT_S)
         yield running
     finally:
         if running.returncode is None:
@@ -105,14 +112,16 @@ async def _is_ready(port: int) -> bool:
 
 
 async def test_all_go_on_after_the_process_was_killed(
-    session_nats: NatsServer, module_bus: Bus, open_client: Open
+    session_nats: NatsServer, module_bus: Bus, signing: Signing, open_client: Open
 ) -> None:
     """With the patience that each client has by default: the server is away for seconds."""
     port = free_port()
-    async with process(session_nats, port) as server:
-        scene = await arrange(module_bus, f"http://127.0.0.1:{port}")
+    cable = Cable(port)
+    await cable.plug()
+    async with process(session_nats, port, signing.folder) as server:
+        scene = await arrange(module_bus, cable.url.replace("nats://", "http://"), signing)
         await scene.publisher.publish(home_state(load_w=1.0))
-        clients = [await open_client(name, scene.url, quick=False) for name in RETRYING]
+        clients = [await open_client(name, scene, quick=False) for name in RETRYING]
         operations = [await client.start(LOAD, home=scene.home) for client in clients]
 
         async def is_shown(load: int) -> None:
@@ -121,8 +130,11 @@ async def test_all_go_on_after_the_process_was_killed(
         await is_shown(1)
         server.kill()
         await server.wait()
+    await cable.pull()  # nobody shall reach a server that is not ready
     await scene.publisher.publish(home_state(load_w=2.0))
-    async with process(session_nats, port):
+    async with process(session_nats, port, signing.folder):
+        await cable.plug()
         await is_shown(2)
         await scene.publisher.publish(home_state(load_w=3.0))
         await is_shown(3)
+        await cable.pull()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 @pytest.mark.parametrize("name", SUBSCRIBING)
 async def test_each_value_comes_in_order_and_the_last_one_is_right(name: str, scene: Scene, open_client: Open) -> None:
     await scene.publisher.publish(home_state(load_w=0.5))
-    client = await open_client(name, scene.url)
+    client = await open_client(name, scene)
     operation = await client.start(LOAD, home=scene.home)
     assert await operation.data() == {"home": {"load": 0.5}}
     for load in (1, 2, 3):
@@ -36,7 +36,7 @@ async def test_each_value_comes_in_order_and_the_last_one_is_right(name: str, sc
 @pytest.mark.parametrize("name", SUBSCRIBING)
 async def test_no_alert_is_left_out(name: str, scene: Scene, open_client: Open) -> None:
     cursors = [await scene.raise_alert(number) for number in range(20)]
-    client = await open_client(name, scene.url)
+    client = await open_client(name, scene)
     operation = await client.start(ALERTS, home=scene.home, after=cursors[0])
     cursors += [await scene.raise_alert(number) for number in range(20, 40)]
     assert [(await operation.data())["alerts"]["cursor"] for _ in cursors[1:]] == cursors[1:]
@@ -47,7 +47,7 @@ async def test_a_subscription_that_cannot_be_tells_the_application_why(
     name: str, scene: Scene, open_client: Open
 ) -> None:
     await scene.publisher.publish(home_state(load_w=1.0))
-    client = await open_client(name, scene.url)
+    client = await open_client(name, scene)
     (unknown,) = await (await client.start(LOAD, home=f"{scene.community}.home-9")).errors()
     assert unknown["extensions"]["code"] == "NOT_FOUND"
     (invalid,) = await (await client.start("subscription { home { load } }")).errors()
@@ -65,7 +65,7 @@ async def test_a_subscription_that_is_ended_leaves_no_group_and_the_others_go_on
         return await metric(scene.url, "commonwatt_groups") == groups
 
     await scene.publisher.publish(home_state(load_w=1.0), surplus_power_w=1.0)
-    client = await open_client(name, scene.url)
+    client = await open_client(name, scene)
     kept = await client.start(SURPLUS, community=scene.community)
     ended = await client.start(LOAD, home=scene.home)
     assert await kept.data() == {"community": {"surplusPower": 1}}
@@ -88,7 +88,7 @@ async def test_all_operations_share_one_socket(name: str, scene: Scene, open_cli
     homes = (home_state("home-1", load_w=1.0), home_state("home-2", load_w=2.0))
     await scene.publisher.publish(*homes, surplus_power_w=3.0)
     await eventually(lambda: are_open(0, 0))
-    client = await open_client(name, scene.url)
+    client = await open_client(name, scene)
     home_1, home_2, community = await asyncio.gather(
         client.start(LOAD, home=scene.home),
         client.start(LOAD, home=f"{scene.community}.home-2"),

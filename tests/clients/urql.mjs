@@ -11,7 +11,10 @@ await drive(({ url, token, quick, stream, socketOnly, persisted }) => {
   const live = socket({ url, quick }, authorization);
   const subscriptions = subscriptionExchange({
     enableAllOperations: socketOnly ?? false,
-    forwardSubscription: (request) => ({ subscribe: (sink) => ({ unsubscribe: live.subscribe(request, sink) }) }),
+    forwardSubscription: (request) => {
+      const input = { ...request, query: request.query || "" };
+      return { subscribe: (sink) => ({ unsubscribe: live.subscribe(input, sink) }) };
+    },
   });
   const options = { preferGetForPersistedQueries: true, enableForSubscriptions: true, enableForMutation: true };
   const client = new Client({
@@ -26,9 +29,8 @@ await drive(({ url, token, quick, stream, socketOnly, persisted }) => {
     else if (data) sink.next({ data });
   };
 
-  function start({ query, documentId, variables }, sink) {
+  function start({ query, documentId, variables }, sink, operation) {
     const document = documentId ? { kind: "Document", definitions: [], documentId } : query;
-    const operation = /^\s*(mutation|subscription)/.exec(query)?.[1] ?? "query";
     if (operation !== "subscription") {
       const answer = client[operation](document, variables).toPromise();
       answer.then((result) => (see(sink)(result), sink.complete()), sink.error);
