@@ -1,14 +1,18 @@
 """Pairing over HTTP: RFC 8628 from the device's request to its token, and whatever else may be sent there."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from bus.client import Bus, connection_of
 from bus.pairing import Pairings, buckets
@@ -117,6 +121,25 @@ async def test_a_device_that_is_removed_is_signed_out(http: httpx.AsyncClient, d
         return "data" not in await ask(http, token, HOMES)
 
     await eventually(is_out, timeout=2)
+
+
+async def test_an_open_socket_of_a_device_that_is_removed_is_closed_within_two_seconds(
+    http: httpx.AsyncClient, deployment: Deployment
+) -> None:
+    device, ada = Device(http), deployment.token("ada")
+    code = (await device.begin())["user_code"]
+    approved = await ask(http, ada, APPROVE, code=code, home="demo.home-1")
+    token = (await device.poll()).json()["access_token"]
+    url = str(http.base_url).replace("http", "ws", 1).rstrip("/") + "/graphql"
+    async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+        await socket.send(json.dumps({"type": "connection_init", "payload": {"token": token}}))
+        assert json.loads(await socket.recv()) == {"type": "connection_ack"}
+        await ask(http, ada, REVOKE, id=approved["data"]["approveDevice"]["id"])
+        async with asyncio.timeout(2):
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
 
 
 async def test_a_device_cannot_approve_another(http: httpx.AsyncClient, deployment: Deployment) -> None:
@@ -232,7 +255,7 @@ async def endpoints(bus: Bus) -> Endpoints:
 
 BEGIN = "/oauth/device_authorization"
 TOKEN = "/oauth/token"
-POLL = {"grant_type": GRANT_TYPE, "device_code": "BCDFGHJK.x", "client_id": "watch"}
+POLL: dict[str, Any] = {"grant_type": GRANT_TYPE, "device_code": "BCDFGHJK.x", "client_id": "watch"}
 
 
 @pytest.mark.parametrize(
@@ -248,7 +271,7 @@ POLL = {"grant_type": GRANT_TYPE, "device_code": "BCDFGHJK.x", "client_id": "wat
     ],
 )
 async def test_a_request_to_begin_that_is_wrong_is_refused(
-    endpoints: Endpoints, form: Mapping[str, Any], error: str
+    endpoints: Endpoints, form: dict[str, Any], error: str
 ) -> None:
     async with endpoints.client() as http:
         # httpx sends no content type for a form without fields.
@@ -270,7 +293,7 @@ async def test_a_request_to_begin_that_is_wrong_is_refused(
         ({"device_code": "BCDFGHJK"}, "invalid_grant"),
     ],
 )
-async def test_a_poll_that_is_wrong_is_refused(endpoints: Endpoints, change: Mapping[str, Any], error: str) -> None:
+async def test_a_poll_that_is_wrong_is_refused(endpoints: Endpoints, change: dict[str, Any], error: str) -> None:
     async with endpoints.client() as http:
         assert error_of(await http.post(TOKEN, data=POLL | change)) == error
 
