@@ -13,6 +13,7 @@ from graphql import parse, print_ast
 
 from bus.client import Bus
 from schema.build import build_schema
+from schema.limits import DocumentLimits
 from schema.operations import OperationError, Operations
 from server.documents import DocumentError, Documents, document_id, fault
 from server.options import ServerOptions
@@ -108,6 +109,145 @@ def test_trusted_only_takes_the_text_of_a_trusted_document_however_it_is_laid_ou
     documents = Documents(operations, [folder], trusted_only=True)
     for query in (QUERY, print_ast(parse(QUERY)), f"{QUERY} # and a comment"):
         assert documents.open({"query": query}).query == query
+
+
+def test_an_operator_has_more_documents_than_the_trusted_ones(operations: Operations, folder: Path) -> None:
+    documents = Documents(operations, [folder], trusted_only=True)
+    free = {"query": "{ communities { id } }"}
+    assert documents.open(free, operator=True).operation
+    for operator in (False, None):
+        with pytest.raises(OperationError) as refused:
+            documents.open(free, operator=operator)
+        assert refused.value.errors[0].extensions == {"code": "DOCUMENT_NOT_TRUSTED"}
+        assert documents.open({"query": QUERY}, operator=operator).query == QUERY
+
+
+def test_a_strangers_document_is_not_validated_where_only_trusted_ones_are_executed(
+    operations: Operations, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = Documents(operations, [folder], trusted_only=True)
+    monkeypatch.setattr("schema.operations.validate", lambda *_, **__: pytest.fail("validated"))
+    for query in (
+        "{ a }",
+        "{ ...a } fragment a on Query { ...a }",
+        "{ ...a }",
+        "query A { a } query A { b }",
+        "{" * 99,
+    ):
+        with pytest.raises(OperationError) as refused:
+            documents.open({"query": query}, operator=False)
+        assert refused.value.errors[0].extensions == {"code": "DOCUMENT_NOT_TRUSTED"}
+
+
+def test_trusted_documents_are_never_forgotten(folder: Path) -> None:
+    operations = Operations(build_schema().core, cached=2)
+    documents = Documents(operations, [folder])
+    for number in range(10):
+        documents.open({"query": f"{{ a{number}: __typename }}"})
+    parsed = operations.parsed
+    for text in (QUERY, STREAM, print_ast(parse(QUERY))):
+        assert documents.open({"query": text}).operation in documents.trusted
+        documents.open({"documentId": document_id(text)})
+    assert operations.parsed == parsed
+
+
+def test_all_operations_of_trusted_documents_are_known(operations: Operations, tmp_path: Path) -> None:
+    both = "query A { communities { id } } query B { communities { ...c } } fragment c on Community { name }"
+    (tmp_path / "both.graphql").write_text(both, encoding="utf-8")
+    documents = Documents(operations, [tmp_path], trusted_only=True)
+    names = [operation.node.name.value for operation in documents.trusted if operation.node.name]
+    assert names == ["A", "B"]
+    assert documents.open({"query": both, "operationName": "B"}, operator=False).operation in documents.trusted
+
+
+def test_a_trusted_document_over_a_limit_stops_the_start_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "deep.graphql").write_text(QUERY, encoding="utf-8")
+    operations = Operations(build_schema().core, DocumentLimits(depth=2))
+    with pytest.raises(
+        DocumentError, match=r"deep\.graphql .* nests fields 3 deep; at most 2 are allowed \(max_depth\)"
+    ):
+        Documents(operations, [tmp_path])
+
+
+# --- what is kept back ---
+
+ABOUT = [
+    "{ __schema { types { name } } }",
+    'query A { a: __type(name: "Home") { name } }',
+    "{ ...a } fragment a on Query { ... { __schema { queryType { name } } } }",
+    "{ __schema { nothing } }",
+    '{ communities { id } __type(nam: "Hom") { name } }',
+]
+
+
+@pytest.mark.parametrize("query", ABOUT)
+def test_the_schema_is_shown_to_operators_and_in_development(operations: Operations, query: str) -> None:
+    with pytest.raises(OperationError) as refused:
+        Documents(operations).open({"query": query}, operator=False)
+    (error,) = refused.value.errors
+    assert error.extensions == {"code": "INTROSPECTION_OFF"}
+    assert error.message == "the schema is shown to operators alone: ask one for it"
+    for documents, operator in (
+        (Documents(operations, development=True), False),
+        (Documents(operations), True),
+        (Documents(operations), None),
+    ):
+        try:
+            assert documents.open({"query": query}, operator=operator).operation.about_schema
+        except OperationError as invalid:
+            assert "nothing" in query or "nam:" in query
+            assert "INTROSPECTION_OFF" not in str(invalid.errors[0].extensions)
+
+
+def test_a_trusted_document_may_ask_for_the_schema(operations: Operations, tmp_path: Path) -> None:
+    (tmp_path / "schema.graphql").write_text(ABOUT[0], encoding="utf-8")
+    documents = Documents(operations, [tmp_path])
+    assert documents.open({"query": ABOUT[0]}, operator=False).operation.about_schema
+
+
+INVALID = [
+    "{ comunities { id } }",
+    "{ communities }",
+    "{ communities { id { x } } }",
+    "{ home { id } }",
+    "{ home(id: [1]) { id } }",
+    "{ ... on Comunity { id } }",
+    "query ($a: Lihgt) { __typename @include(if: $a) }",
+    'subscription { home(id: "x") { a: load a: netPower } }',
+]
+
+
+@pytest.mark.parametrize("query", INVALID)
+def test_why_a_document_is_not_valid_is_told_to_operators_and_in_development(
+    operations: Operations, query: str
+) -> None:
+    with pytest.raises(OperationError) as refused:
+        Documents(operations).open({"query": query}, operator=False)
+    for error in refused.value.errors:
+        assert error.message == "the document is not valid here; a server in development says why"
+        assert error.extensions == {"code": "DOCUMENT_INVALID"}
+        assert error.locations
+    for documents, operator in ((Documents(operations, development=True), False), (Documents(operations), True)):
+        with pytest.raises(OperationError) as refused:
+            documents.open({"query": query}, operator=operator)
+        assert "not valid here" not in refused.value.errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"query": "{"}, "Syntax Error"),
+        ({"query": "{ __typename }" + " " * 20_000}, "max_document_characters"),
+        ({"query": "query A { __typename }", "operationName": "B"}, "no operation named 'B'"),
+        ({"query": 'query ($n: Int!) { alerts(home: "x", first: $n) { edges { cursor } } }', "variables": {}}, "$n"),
+    ],
+)
+def test_what_tells_nothing_of_the_schema_is_told_to_everybody(
+    operations: Operations, parameters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(OperationError) as refused:
+        Documents(operations).open(parameters, operator=False)
+    assert said in refused.value.errors[0].message
 
 
 BAD: list[dict[str, Any]] = [
