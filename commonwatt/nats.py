@@ -107,8 +107,8 @@ def config(
     "meter",
     help=(
         "Give a meter credentials, with which it may publish its own readings and nothing else. "
-        "The password is shown once.\n\n**Examples**\n\n    commonwatt nats meter sonnenhang bauer-grid\n\n"
-        "    commonwatt nats meter sonnenhang bauer-grid --nats-url tls://nats.example.org --json"
+        "The password is shown once.\n\n**Examples**\n\n    commonwatt nats meter sonnenhang bakery-grid\n\n"
+        "    commonwatt nats meter sonnenhang bakery-grid --nats-url tls://nats.example.org --json"
     ),
 )
 @with_nats
@@ -190,7 +190,7 @@ def users(settings: Settings, directory: _Directory = None) -> None:
 
 @nats.command(
     "remove",
-    help="Take a user's right to sign in away.\n\n**Examples**\n\n    commonwatt nats remove sonnenhang.bauer-grid",
+    help="Take a user's right to sign in away.\n\n**Examples**\n\n    commonwatt nats remove sonnenhang.bakery-grid",
 )
 @with_logging
 def remove(

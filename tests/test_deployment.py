@@ -9,42 +9,36 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from bus.accounts import Accounts
 from bus.broker import find_binary
+from bus.configuration import Tls, server_configuration
+from bus.permissions import PROCESSES
 from commonwatt.settings import Settings, read_settings
 from tests.commonwatt.line import understand
+from tests.compose import (
+    COMPOSE,
+    COMPOSE_FILE,
+    DOCKERFILE,
+    METERS_FILE,
+    ROOT,
+    SERVICES,
+    image_settings,
+    instructions,
+    plain,
+)
 from tests.conftest import absent
 
-ROOT = Path(__file__).resolve().parent.parent
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "commonwatt"]
+ONCE = ["setup", "operator"]
+CONNECTED = [name for name in OURS if name != "setup"]
+RUNNING = [name for name in SERVICES if name not in ONCE]
 NATS = ROOT / "deploy" / "nats-server.conf"
-DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+NATS_TLS = ROOT / "deploy" / "nats-server-tls.conf"
 SETTINGS = {f"COMMONWATT_{name.upper()}": name for name in Settings.model_fields}
-
-
-def instructions(name: str) -> list[str]:
-    """Return what follows an instruction's name in the Dockerfile, wherever it occurs."""
-    return re.findall(rf"^\s*{name}\s+(.*)$", DOCKERFILE, re.MULTILINE)
-
-
-def variables() -> dict[str, str]:
-    """Return the environment of the image."""
-    return dict(pair.split("=", 1) for line in instructions("ENV") for pair in line.split())
-
-
-def image_settings() -> dict[str, str]:
-    return {name: value for name, value in variables().items() if name.startswith("COMMONWATT_")}
-
-
-def plain(text: str) -> str:
-    """Return a value of the compose file with its own defaults put in."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def locked(package: str) -> str:
@@ -63,12 +57,14 @@ def test_each_command_is_one_of_the_command_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_environment_name_is_a_setting_with_a_fit_value(name: str) -> None:
-    environment = {key: plain(value) for key, value in SERVICES[name]["environment"].items()}
+    environment = {key: plain(value) for key, value in SERVICES[name].get("environment", {}).items()}
     assert set(environment) <= set(SETTINGS)
+    seed = environment.pop("COMMONWATT_NATS_NKEY_SEED", None)  # made by setup, and a file only then
+    assert seed == (f"{image_settings()['COMMONWATT_DATA_DIR']}/nats.nk" if name in CONNECTED else None)
     read_settings(**{SETTINGS[key]: value for key, value in environment.items()})
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", CONNECTED)
 def test_each_process_looks_for_nats_where_it_listens(name: str) -> None:
     listening = re.search(r'^listen: "[^"]*:(\d+)"', NATS.read_text("utf-8"), re.MULTILINE)
     assert listening is not None
@@ -84,32 +80,48 @@ def test_no_port_but_the_servers_is_published_and_that_on_this_machine_only() ->
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"server"}
     port = SERVICES["server"]["environment"]["COMMONWATT_PORT"]
     assert [plain(one) for one in SERVICES["server"]["ports"]] == [f"127.0.0.1:8000:{port}"]
-    assert not any("network_mode" in service or "expose" in service for service in SERVICES.values())
+    assert not any("expose" in service for service in SERVICES.values())
 
 
 def test_nats_is_reached_by_the_services_only() -> None:
     assert COMPOSE["networks"]["bus"]["internal"] is True
-    assert {name: service["networks"] for name, service in SERVICES.items() if service["networks"] != ["bus"]} == {
-        "server": ["bus", "front"]
+    assert {name: service.get("networks") for name, service in SERVICES.items() if name not in ("server", "setup")} == {
+        name: ["bus"] for name in SERVICES if name not in ("server", "setup")
+    }
+    assert SERVICES["server"]["networks"] == ["bus", "front"]
+    assert {name: service["network_mode"] for name, service in SERVICES.items() if "network_mode" in service} == {
+        "setup": "none"
     }
 
 
 def test_only_the_demo_has_a_simulator() -> None:
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
-        "simulator": ["demo"]
+        "simulator": ["demo"],
+        "operator": ["tools"],
     }
     community = understand(SERVICES["simulator"]["command"])["community"]
     assert SERVICES["simulator"]["healthcheck"]["test"][-1] == community
+    assert understand(SERVICES["setup"]["command"])["simulate"] == [community]
 
 
 # --- compose: health and hardening ---
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_each_service_is_restarted_watched_and_hardened(name: str) -> None:
+@pytest.mark.parametrize("name", RUNNING)
+def test_each_service_is_restarted_and_watched(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert {"test", "interval", "timeout", "retries", "start_period"} <= set(service["healthcheck"])
+
+
+def test_what_does_its_work_once_is_not_started_again() -> None:
+    assert [SERVICES[name]["restart"] for name in ONCE] == ["no", "no"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_hardened_and_runs_as_the_user_who_owns_its_files(name: str) -> None:
+    service = SERVICES[name]
+    assert [service["user"]] == instructions("USER")
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -117,14 +129,18 @@ def test_each_service_is_restarted_watched_and_hardened(name: str) -> None:
     assert "cap_add" not in service
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "nats"])
+@pytest.mark.parametrize("name", CONNECTED)
 def test_each_process_starts_after_what_it_needs_is_healthy(name: str) -> None:
     needed = SERVICES[name]["depends_on"]
     assert "nats" in needed
     assert {one["condition"] for one in needed.values()} == {"service_healthy"}
 
 
-@pytest.mark.parametrize("name", OURS)
+def test_nats_starts_after_its_users_are_there() -> None:
+    assert SERVICES["nats"]["depends_on"] == {"setup": {"condition": "service_completed_successfully"}}
+
+
+@pytest.mark.parametrize("name", [name for name in RUNNING if name != "nats"])
 def test_a_health_check_asks_a_port_that_its_service_has(name: str) -> None:
     kind, program, *arguments = SERVICES[name]["healthcheck"]["test"]
     assert kind == "CMD"
@@ -147,13 +163,15 @@ def test_the_health_check_of_nats_asks_its_monitoring_port() -> None:
     assert SERVICES["nats"]["healthcheck"]["test"][-1] == f"http://{monitoring[1]}/healthz"
 
 
-def test_compose_accepts_its_file() -> None:
+@pytest.mark.parametrize("files", [[COMPOSE_FILE], [COMPOSE_FILE, METERS_FILE]], ids=["alone", "with meters"])
+def test_compose_accepts_its_files(files: list[str]) -> None:
     program = shutil.which("docker-compose")
     if program is None:
         absent("docker-compose is not there")
         return
+    chosen = [word for file in files for word in ("--file", file)]
     done = subprocess.run(
-        [program, "--file", str(ROOT / "docker-compose.yml"), "--profile", "demo", "config"],
+        [program, *chosen, "--profile", "demo", "--profile", "tools", "config"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -162,13 +180,39 @@ def test_compose_accepts_its_file() -> None:
     assert done.returncode == 0, done.stderr
     resolved = yaml.safe_load(done.stdout)
     assert set(resolved["services"]) == set(SERVICES)
-    assert set(resolved["volumes"]) == {"nats", "server"}
+    used = {one.split(":")[0] for service in SERVICES.values() for one in service["volumes"] if one[0] not in "./"}
+    assert set(resolved["volumes"]) == used
+    at = [one for one in resolved["services"]["nats"]["volumes"] if ":/etc/nats/nats-server.conf:" in one]
+    assert [one.split(":")[0] for one in at] == [str(NATS if len(files) == 1 else NATS_TLS)]
 
 
 def test_the_server_keeps_the_key_for_tokens_in_a_volume_that_its_user_may_write_to() -> None:
     directory = image_settings()["COMMONWATT_DATA_DIR"]
     assert SERVICES["server"]["volumes"] == [f"server:{directory}"]
-    assert f"--create-home --home-dir {directory} " in DOCKERFILE
+
+
+def test_each_process_has_a_volume_of_its_own_that_setup_fills() -> None:
+    filled = dict(one.split(":") for one in SERVICES["setup"]["volumes"])
+    folder = understand(SERVICES["setup"]["command"])["directory"]
+    assert filled == {name: f"{folder}/{name}" for name in ("accounts", *CONNECTED, "nats")}
+    (line,) = instructions("RUN install")
+    assert set(filled.values()) == {word for word in line.split() if word.startswith("/")}
+    user, group = SERVICES["setup"]["user"].split(":")
+    assert f"--owner {user} --group {group} --mode 0700" in line
+    for name in CONNECTED:
+        read_only = "" if name == "server" else ":ro"
+        assert SERVICES[name]["volumes"] == [f"{name}:{image_settings()['COMMONWATT_DATA_DIR']}{read_only}"]
+    assert "accounts:/etc/nats/accounts:ro" in SERVICES["nats"]["volumes"]
+
+
+def test_meters_come_in_over_tls_only() -> None:
+    further = yaml.safe_load((ROOT / METERS_FILE).read_text("utf-8"))["services"]
+    assert set(further) == {"nats", *CONNECTED}
+    ports = re.findall(r'listen: "[^"]*:(\d+)"', NATS_TLS.read_text("utf-8"))
+    assert further["nats"]["ports"] == [f"{port}:{port}" for port in ports]
+    for name in CONNECTED:
+        assert further[name]["environment"]["COMMONWATT_NATS_URL"].startswith("tls://nats:")
+        assert set(further[name]["environment"]) <= set(SETTINGS)
 
 
 # --- nats ---
@@ -183,8 +227,17 @@ def test_nats_syncs_every_message_to_disk_below_its_volume() -> None:
     assert f"nats:{json.loads(lines['store_dir'])}" in SERVICES["nats"]["volumes"]
 
 
-def test_nats_server_accepts_its_configuration() -> None:
-    done = subprocess.run([find_binary(), "-t", "--config", str(NATS)], capture_output=True, text=True, timeout=20)
+def test_the_configurations_of_nats_are_those_that_are_generated() -> None:
+    tls = Tls("/etc/nats/tls/server.pem", "/etc/nats/tls/server.key")
+    assert NATS.read_text("utf-8") == server_configuration()
+    assert NATS_TLS.read_text("utf-8") == server_configuration(tls=tls, mqtt="0.0.0.0:8883")
+
+
+def test_nats_server_accepts_its_configuration(tmp_path: Path) -> None:
+    shutil.copy(NATS, tmp_path)
+    Accounts(tmp_path).keep(PROCESSES)
+    command = [str(find_binary()), "-t", "--config", str(tmp_path / NATS.name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr
 
 
@@ -280,7 +333,7 @@ def test_the_wheel_holds_all_code_and_all_that_is_served(tmp_path: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    patterns = ("**/*.py", "**/*.graphql", "watch/web/**/*", "server/static/graphiql/*")
+    patterns = ("**/*.py", "**/*.graphql", "watch/web/**/*", "server/static/graphiql/*", "server/device/*")
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     wanted = {
         path.relative_to(ROOT).as_posix()

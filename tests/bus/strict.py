@@ -107,7 +107,9 @@ class Peer:
         self.inbox = inbox
         self.refused: list[str] = []
 
-    async def connect(self, url: str, **credentials: Any) -> None:
+    async def connect(self, url: str, *, patient: bool = False, **credentials: Any) -> None:
+        """Connect, waiting for the server to be there; `patient`: and to know who this is."""
+
         async def remember(error: Exception) -> None:
             self.refused.append(str(error))
 
@@ -119,7 +121,7 @@ class Peer:
                     )
                     break
                 except (OSError, Error):
-                    if "authorization" in "".join(self.refused).lower():
+                    if not patient and "authorization" in "".join(self.refused).lower():
                         raise
                     self.client = Client()
                     await asyncio.sleep(0.05)

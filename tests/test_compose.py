@@ -1,0 +1,115 @@
+"""The compose file's services, run without Docker: from a meter's credentials to a subscription."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gql import Client, gql
+from gql.transport.websockets import WebsocketsTransport
+
+from tests.bus.strict import Peer
+from tests.compose import ROOT, Containers
+from tests.resolvers.frames import eventually
+
+pytestmark = pytest.mark.slow
+
+HOME = 'subscription { home(id: "sonnenhang.bakery") { powerImport } }'
+DEMO = 'subscription { community(id: "demo") { homesReporting } }'
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Iterator[Containers]:
+    """The services of the compose file, none of them started."""
+    services = Containers(tmp_path)
+    yield services
+    services.end()
+
+
+@asynccontextmanager
+async def subscribed(containers: Containers, community: str, document: str) -> AsyncIterator[AsyncIterator[Any]]:
+    """Subscribe with a token that the server's container issues; the value is the values of the one field."""
+    token = containers.run("server", "token", "issue", "--role", "operator", "--community", community).strip()
+    transport = WebsocketsTransport(
+        containers.url.replace("http", "ws") + "/graphql",
+        subprotocols=["graphql-transport-ws"],
+        init_payload={"token": token},
+    )
+    async with Client(transport=transport) as session:
+        stream = session.subscribe(gql(document))
+        try:
+            yield (value async for result in stream for root in result.values() for value in root.values())
+        finally:
+            await stream.aclose()
+
+
+async def until(values: AsyncIterator[Any], wanted: float) -> None:
+    async with asyncio.timeout(30):
+        async for value in values:
+            if value == wanted:
+                return
+
+
+def reading(power_w: float) -> bytes:
+    values = {"import_wh": 1000, "export_wh": 0, "power_import_w": power_w, "power_export_w": 0}
+    return json.dumps({"at": datetime.now(UTC).isoformat(), **values}).encode()
+
+
+async def started(containers: Containers) -> None:
+    """Start what `docker compose up` starts, and register a community, as its first lines say."""
+    containers.run("setup")
+    for service in ("nats", "aggregator", "server"):
+        containers.start(service)
+    async with httpx.AsyncClient(base_url=containers.url) as http:
+
+        async def is_ready() -> bool:
+            with suppress(httpx.TransportError):
+                return (await http.get("/ready")).status_code == 200
+            return False
+
+        await eventually(is_ready, timeout=30)
+    file = (ROOT / "examples" / "community.toml").read_text("utf-8")
+    containers.run("operator", "registry", "apply", "/dev/stdin", stdin=file)
+
+
+async def test_a_reading_published_with_a_meters_credentials_arrives_at_a_subscription(containers: Containers) -> None:
+    await started(containers)
+    said = containers.run("setup", "nats", "meter", "sonnenhang", "bakery-grid", "--dir", "/srv/commonwatt", "--json")
+    meter = json.loads(said)
+    containers.signal("nats", signal.SIGHUP)
+
+    peer = Peer(meter["inbox_prefix"])
+    await peer.connect(containers.nats_url, patient=True, user=meter["user"], password=meter["password"])
+    async with subscribed(containers, "sonnenhang", HOME) as values:
+        answer = await peer.client.request(meter["subject"], reading(420), timeout=5)
+        assert json.loads(answer.data)["stream"] == "READINGS"
+        await until(values, 420)
+    await peer.client.close()
+    assert all("refuses" not in containers.log(service) for service in ("aggregator", "server"))
+
+
+async def test_the_simulated_community_runs_with_a_key_for_that_community_alone(containers: Containers) -> None:
+    await started(containers)
+    containers.start("simulator")
+
+    async def is_registered() -> bool:
+        return "demo" in containers.run("simulator", "registry", "show")
+
+    await eventually(is_registered, timeout=30)
+    async with subscribed(containers, "demo", DEMO) as values:
+        await until(values, 20)
+    assert "refuses" not in containers.log("simulator")
+
+
+async def test_setting_up_again_keeps_keys_and_meters(containers: Containers) -> None:
+    containers.run("setup")
+    containers.run("setup", "nats", "meter", "sonnenhang", "bakery-grid", "--dir", "/srv/commonwatt")
+    before = {path: path.read_bytes() for path in containers.path("setup", "/srv").rglob("*") if path.is_file()}
+    containers.run("setup")
+    assert before == {path: path.read_bytes() for path in before}
