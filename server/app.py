@@ -56,7 +56,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     alerts = Alerts(bus)
     pairing, pairing_routes = build_pairing(bus, options.tokens, now_ms=_now_ms)
     schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing)
-    sign_in, guard = SignIn(options.tokens, everything, directory), Guard(directory, now_ms=_now_ms)
+    sign_in = SignIn(options.tokens, everything, directory)
+    guard = Guard(directory, now_ms=_now_ms, is_revoked=sign_in.is_revoked)
     executor = Executor(schema)
     documents = Documents(
         Operations(schema.core, options.limits.documents, suggestions=options.development),

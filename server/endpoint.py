@@ -57,8 +57,9 @@ class Endpoint:
                 response = self._page()
                 response.headers.setdefault("Vary", "Accept")
             else:
-                context = self._enter(request)
+                self._enter(request)  # before anything is read of what a stranger sends
                 parameters = await read_parameters(request)
+                context = self._enter(request)  # a token can end while a body comes in
                 kind, opened = self._answers.open(request, parameters, context)
                 if kind == EVENTS:
                     if self._drain.began:

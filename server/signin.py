@@ -59,6 +59,10 @@ class SignIn:
         alerts = SeenAlerts(self._everything.alerts, view)
         return replace(self._everything, directory=view, alerts=alerts, viewer=viewer)
 
+    def is_revoked(self, viewer: Viewer) -> bool:
+        """Say whether the token that a viewer came with was revoked."""
+        return self._tokens is not None and self._tokens.is_revoked(viewer)
+
     def renew(self, context: Context, token: str) -> Context:
         """Return what the bearer of a newer token of the same viewer may reach; raise RefusedError."""
         renewed = self.enter(token)

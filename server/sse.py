@@ -42,6 +42,8 @@ _NEXT: Final = b"event: next\ndata: "
 _END: Final = b"\n\n"
 _COMPLETE: Final = b"event: complete\ndata: \n\n"  # without a data line a browser would drop the event
 _COMMENT: Final = b":\n\n"
+_MAX_ID: Final = 18
+"""Digits of the id of an event."""
 _RETRY_MS: Final = (500, 5000)  # all clients of a server that ends shall not come back at once
 
 
@@ -81,17 +83,16 @@ class Streams:
             for task in (work, gone):
                 task.cancel()
             await asyncio.wait((work, gone))
-        if self._ended and work.cancelled():
-            retry_ms = random.randrange(*_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-            await stream.send(b"retry: %d\n\n" % retry_ms, more=False)
-            return
-        if stream.last_words is not None and work.cancelled():
-            await stream.complete(stream.last_words)
-        elif not work.cancelled():
-            try:
+        try:
+            if self._ended and work.cancelled():
+                retry_ms = random.randrange(*_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+                await stream.send(b"retry: %d\n\n" % retry_ms, more=False)
+            elif stream.last_words is not None and work.cancelled():
+                await stream.complete(stream.last_words)
+            elif not work.cancelled():
                 work.result()
-            except TimeoutError:
-                log.info("event stream took nothing for too long, ending it", seconds=STALL_S)
+        except TimeoutError:
+            log.info("event stream took nothing for too long, ending it", seconds=STALL_S)
 
     async def _work(self, stream: "_Stream", opened: Request | Result, last_event_id: str | None) -> None:
         member = Member(stream, stream, _NEXT, end=_END, framed=False)
@@ -107,8 +108,10 @@ class Streams:
                 await self._send_events(stream, opened, last_event_id)
             else:
                 try:
-                    self._hub.subscribe(opened.operation, opened.variables, member, stream.context.directory)
                     self._look_after(stream, opened)
+                    if stream.last_words is not None:
+                        return
+                    self._hub.subscribe(opened.operation, opened.variables, member, stream.context.directory)
                 except OperationError as error:
                     await stream.complete(refusal(error.errors).json)
                 else:
@@ -118,7 +121,7 @@ class Streams:
             self._hub.flowing(stream)
 
     def _look_after(self, stream: "_Stream", opened: Request) -> None:
-        """Have the stream end when its viewer may not see it any more."""
+        """Have the stream end when its viewer may not see it any more; it has ended if the token was revoked by now."""
         if stream.viewer is None:
             return
         planner = self._hub.planner
@@ -130,7 +133,7 @@ class Streams:
         """Send events one by one, each when the client has taken the one before."""
         after: int | None = None
         if last_event_id:
-            if not (last_event_id.isascii() and last_event_id.isdigit()):
+            if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= _MAX_ID):
                 wrong = f"Last-Event-ID is {last_event_id!r:.40}; it must be the id of an event of this stream"
                 await stream.complete(refusal([GraphQLError(wrong)]).json)
                 return
@@ -139,6 +142,8 @@ class Streams:
             self._look_after(stream, opened)
         except OperationError as error:
             await stream.complete(refusal(error.errors).json)
+            return
+        if stream.last_words is not None:
             return
         marked = _MarkedAlerts(stream.context.alerts, after)
         context = replace(stream.context, alerts=marked)
