@@ -106,12 +106,12 @@ class Documents:
     def _register(self, text: str) -> None:
         document = parse(text)
         printed = print_ast(document)
-        for node in document.definitions:
-            if isinstance(node, OperationDefinitionNode):
-                name = node.name.value if node.name else None
-                operation = self._operations.keep(text, name)
-                self._operations.keep(printed, name)
-                self._trusted[operation.normal] = operation
+        nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        names = [node.name.value if node.name else None for node in nodes]
+        for name in {*names, None} if len(names) == 1 else names:  # an only operation need not be named
+            for form in (text, printed):
+                operation = self._operations.keep(form, name)
+                self._trusted.setdefault(operation.normal, operation)
         self._texts[document_id(text)] = text
         self._texts[document_id(printed)] = text
 
