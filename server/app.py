@@ -24,6 +24,8 @@ from schema.build import build_schema, make_reference
 from schema.context import Context
 from schema.operations import Operations
 from schema.plans import Planner
+from server.addresses import Proxies
+from server.bodies import LimitBodies
 from server.documents import Documents
 from server.drain import Drain
 from server.endpoint import Endpoint
@@ -31,7 +33,8 @@ from server.errands import Work
 from server.execution import Executor
 from server.files import Files
 from server.frames import text_head
-from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders
+from server.gate import Gate
+from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders, cross_origin
 from server.health import Readiness, show_health
 from server.http import Answers
 from server.hub import Hub
@@ -39,6 +42,7 @@ from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
 from server.pairing import DEVICE, build_pairing
+from server.requests import LimitRequests
 from server.session import Desk
 from server.signin import Guard, SignIn
 from server.sockets import Sockets
@@ -68,7 +72,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     hub = Hub(Planner(schema.core, everything, make_reference), live.follow, text_head)
     for operation in documents.trusted:
         hub.planner.prepare(operation)
-    metrics = Metrics(bus, directory, live, hub)
+    gate = Gate(options.limits, Proxies(options.trusted_proxies))
+    metrics = Metrics(bus, directory, live, hub, gate.census)
     desk = Desk(
         documents=documents,
         hub=hub,
@@ -85,9 +90,10 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         sign_in,
         Answers(schema.core, documents, executor),
         streams,
-        Sockets(desk, options.allowed_origins),
+        Sockets(desk, options.allowed_origins, gate.census),
         options,
         drain,
+        gate.census,
     )
 
     @asynccontextmanager
@@ -129,12 +135,18 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(SecurityHeaders), Middleware(CountRequests, metrics=metrics)],
+        middleware=[
+            Middleware(CountRequests, metrics=metrics),
+            *cross_origin(options.allowed_origins),
+            Middleware(LimitRequests, most=options.limits.requests_per_second),
+            Middleware(LimitBodies, most=options.limits.body_bytes),
+        ],
         exception_handlers={Exception: _show_error},
         lifespan=lifespan,
-        max_body_size=options.limits.body_bytes,
     )
-    app.state.drain, app.state.streams = drain, streams  # for whoever runs the app, to end it
+    app.middleware_stack = SecurityHeaders(app.build_middleware_stack())  # around what answers errors, too
+    app.state.gate = gate  # for whoever runs the app: its connections come through it
+    app.state.drain, app.state.streams = drain, streams  # and these end it
     return app
 
 

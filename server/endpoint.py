@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from schema.context import Context
+from server.census import Census, FullError
 from server.drain import Drain
+from server.gate import visiting
 from server.headers import POLICY_GRAPHIQL
 from server.http import Answers, RequestError, read_parameters
 from server.negotiation import EVENTS
@@ -33,9 +34,11 @@ class Endpoint:
         sockets: Sockets,
         options: ServerOptions,
         drain: Drain,
+        census: Census,
     ) -> None:
         self._sign_in = sign_in
         self._drain = drain
+        self._census = census
         self._answers = answers
         self._streams = streams
         self._sockets = sockets
@@ -64,13 +67,17 @@ class Endpoint:
                 if kind == EVENTS:
                     if self._drain.began:
                         raise RequestError(503, _ENDING)
-                    await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
+                    with visiting(self._census, scope, context.viewer):
+                        await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
                     return
                 response = await self._answers.answer(request, kind, opened, context)
         except RequestError as error:
             response = error.response
-        except HTTPException as error:  # the limit of bodies
-            response = RequestError(error.status_code, error.detail).response
+        except FullError as error:
+            await error.refusal.send(send)
+            return
+        except ClientDisconnect:
+            return
         await response(scope, receive, send)
 
     def _enter(self, request: Request) -> Context:

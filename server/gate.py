@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from starlette.types import Scope
 
+from resolvers.access import Viewer
 from server.addresses import Proxies
 from server.census import Census, Place
 from server.frames import NORMAL
@@ -26,14 +27,15 @@ _ROUNDING_S: Final = 1e-6
 
 
 @contextmanager
-def visiting(census: Census, scope: Scope, token: str | None) -> Iterator[Place]:
-    """Count a request that lasts, for its client's address and its token, until it ends; raise FullError.
+def visiting(census: Census, scope: Scope, viewer: Viewer | None) -> Iterator[Place]:
+    """Count a request that lasts, for its client's address and its viewer's token; raise FullError.
 
     An address that its connection counts for already is not counted again.
     """
     place: Place | None = (scope.get("extensions") or {}).get(EXTENSION)
     client = scope.get("client")
     counted = place is not None and place.address is not None
+    token = None if viewer is None else viewer.token or viewer.subject
     visit = census.visit(None if counted or not client else client[0], token)
     try:
         yield visit

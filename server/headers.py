@@ -1,4 +1,4 @@
-"""Security headers: on every response, and a content security policy for each kind of page.
+"""Security headers: on every response, a content security policy for each kind of page, and who may read it elsewhere.
 
 Nothing of ours runs inline or comes from another host, so each policy begins with `'none'`.
 """
@@ -6,7 +6,10 @@ Nothing of ours runs inline or comes from another host, so each policy begins wi
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from strawberry.http.websocket_origin import normalize_allowed_origins
 
 _CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -37,11 +40,32 @@ _ALWAYS: Final = {
 _UNLESS_SAID: Final = {"Content-Security-Policy": POLICY_NOTHING, "Cache-Control": "no-store"}
 _OVER_TLS: Final = "max-age=31536000"
 """For the host alone: what else its domain serves is not known here."""
+_CORS_S: Final = 7200
 
 
 def raw_security_headers() -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer that no application gives."""
     return [(name.lower().encode(), value.encode()) for name, value in (_ALWAYS | _UNLESS_SAID).items()]
+
+
+def cross_origin(origins: tuple[str, ...]) -> list[Middleware]:
+    """Return what lets pages of these origins ask and read answers; nothing for none.
+
+    Never with credentials: who asks says so by a header, so a browser has nothing to add by itself.
+    """
+    if not origins:
+        return []
+    allowed = sorted(normalize_allowed_origins(origins))
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"),
+            expose_headers=("ETag", "Retry-After"),
+            max_age=_CORS_S,
+        )
+    ]
 
 
 class SecurityHeaders:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus.client import Bus
 from resolvers.directory import Directory
 from resolvers.live import Live
+from server.census import Census
 from server.hub import Hub
 
 _PATHS: Final = frozenset({"/", "/graphql", "/health", "/ready", "/metrics"})
@@ -27,7 +28,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class Metrics:
     """The instruments of one app."""
 
-    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub) -> None:
+    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub, census: Census) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "commonwatt_http_requests", "HTTP requests answered.", ["method", "path", "status"], registry=self.registry
@@ -45,7 +46,7 @@ class Metrics:
             registry=self.registry,
         )
         self.websockets = Gauge("commonwatt_websocket_connections", "WebSockets open.", registry=self.registry)
-        self.registry.register(_State(bus, directory, live, hub))
+        self.registry.register(_State(bus, directory, live, hub, census))
         ProcessCollector(registry=self.registry)
 
     async def show(self, _: Request) -> Response:
@@ -56,8 +57,9 @@ class Metrics:
 class _State(Collector):
     """What the bus, the directory and the live state know, read at each scrape."""
 
-    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub) -> None:
+    def __init__(self, bus: Bus, directory: Directory, live: Live, hub: Hub, census: Census) -> None:
         self._bus = bus
+        self._census = census
         self._directory = directory
         self._live = live
         self._hub = hub
@@ -70,6 +72,12 @@ class _State(Collector):
         )
         yield GaugeMetricFamily("commonwatt_communities_followed", "Communities followed.", now.communities)
         yield GaugeMetricFamily("commonwatt_watchers", "Groups and streams that wait for a change.", now.watchers)
+        census = self._census.statistics()
+        yield GaugeMetricFamily("commonwatt_connections", "Connections open, of any kind.", census.connections)
+        refused = CounterMetricFamily("commonwatt_connections_refused", "Connections refused.", labels=["limit"])
+        for limit, number in census.refused.items():
+            refused.add_metric([limit], number)
+        yield refused
         hub = self._hub.statistics()
         yield GaugeMetricFamily("commonwatt_subscriptions", "Subscriptions open.", hub.members)
         yield GaugeMetricFamily("commonwatt_groups", "Groups of subscriptions that show the same.", hub.groups)

@@ -9,7 +9,8 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from bus.client import Bus
 from bus.errors import ConfigurationError
 from server.app import create_app
 from server.drain import Drain
+from server.intake import Intake
 from server.options import ServerOptions
 from server.sse import Streams
 from server.websocket import DirectWebSocketProtocol
@@ -51,14 +53,15 @@ async def serve(
         app = create_app(bus, options)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=cast(Any, partial(Intake, gate=app.state.gate)),
             ws=DirectWebSocketProtocol,
             ws_max_size=options.limits.message_bytes,
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(options.trusted_proxies),
+            forwarded_allow_ips=list(options.trusted_proxies),
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         server = _Server(config, _url(listener, host), on_started, app.state.drain, app.state.streams)
