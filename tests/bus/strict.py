@@ -32,6 +32,7 @@ class StrictNats:
         self.mqtt_port = free_port() if mqtt else None
         self.accounts = Accounts(directory)
         self.accounts.keep(PROCESSES, simulate=())
+        self.meters: dict[str, Login] = {}
         self.url = f"{'tls' if tls else 'nats'}://127.0.0.1:{self.port}"
         self._log = directory / "nats-server.log"
         self.configuration = directory / "nats-server.conf"
@@ -121,6 +122,8 @@ class Peer:
                     )
                     break
                 except (OSError, Error):
+                    if self.client._transport is not None:
+                        self.client._transport.close()  # type: ignore[no-untyped-call]  # nats-py has no type for it
                     if not patient and "authorization" in "".join(self.refused).lower():
                         raise
                     self.client = Client()
