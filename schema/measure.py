@@ -33,7 +33,7 @@ class LimitError(GraphQLError):
     def __init__(self, limit: str, value: int, most: int, text: str, *, code: str = "DOCUMENT_TOO_LARGE") -> None:
         shown = f"over {CEILING:,}" if value >= CEILING else f"{value:,}"
         allowed = f"at most {most:,} {'is' if most == 1 else 'are'} allowed (max_{limit})"
-        extensions = {"code": code, "limit": limit, "value": min(value, CEILING), "most": most}
+        extensions = {"code": code, "limit": f"max_{limit}", "value": min(value, CEILING), "most": most}
         super().__init__(f"the document {text.format(shown)}; {allowed}: ask for less at once", extensions=extensions)
 
 

@@ -127,7 +127,7 @@ def test_the_limit_itself_is_allowed_and_one_more_is_not_also_by_variables() -> 
     with pytest.raises(OperationError) as refused:
         operations.check(operation, {"n": 51})
     (error,) = refused.value.errors
-    assert error.extensions == {"code": "DOCUMENT_TOO_LARGE", "limit": "cost", "value": 53, "most": 52}
+    assert error.extensions == {"code": "DOCUMENT_TOO_LARGE", "limit": "max_cost", "value": 53, "most": 52}
     fixed = document.replace("query ($n: Int! = 3) ", "")
     operations.open(fixed.replace("$n", "50"), None)
     with pytest.raises(OperationError):

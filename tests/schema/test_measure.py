@@ -65,7 +65,7 @@ def test_the_limit_itself_is_allowed_and_one_more_is_not(limit: str) -> None:
     assert isinstance(error, LimitError)
     code = "DOCUMENT_TOO_DEEP" if limit == "depth" else "DOCUMENT_TOO_LARGE"
     most = getattr(SMALL, limit)
-    assert error.extensions == {"code": code, "limit": limit, "value": most + 1, "most": most}
+    assert error.extensions == {"code": code, "limit": f"max_{limit}", "value": most + 1, "most": most}
     assert f"{most + 1}" in error.message
     assert f"at most {most} {'is' if most == 1 else 'are'} allowed (max_{limit})" in error.message
 
