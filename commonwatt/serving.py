@@ -54,6 +54,8 @@ async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
         limits=settings.limits,
         tokens=tokens,
         drain_s=settings.drain,
+        device_token_life_s=settings.device_token_days * 86_400,
+        public_url=settings.public_url,
     )
     async with AsyncExitStack() as stack:
         async with answering(settings.host, settings.port, shared=shared):

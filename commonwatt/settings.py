@@ -90,6 +90,13 @@ class Settings(LimitSettings):
     host: Annotated[str, Field(description="address that the server listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port of the server; 0: any free one")] = 8000
     development: Annotated[bool, Field(description="show GraphiQL, take any document")] = False
+    device_token_days: Annotated[
+        int, Field(ge=1, le=400, description="days that the token of a paired device lasts")
+    ] = 365
+    public_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$", description="address of the server as people reach it"),
+    ] = None
     drain: Annotated[
         int, Field(ge=0, le=300, description="seconds over which clients are told to come back when the server ends")
     ] = 2

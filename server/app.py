@@ -58,7 +58,13 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     directory = Directory(Registry(), now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms, took=lambda seconds: metrics.frame_seconds.observe(seconds))
     alerts = Alerts(bus)
-    pairing, pairing_routes = build_pairing(bus, options.tokens, now_ms=_now_ms)
+    pairing, pairing_routes = build_pairing(
+        bus,
+        options.tokens,
+        now_ms=_now_ms,
+        token_life_s=options.device_token_life_s,
+        public_url=options.public_url,
+    )
     schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing)
     sign_in = SignIn(options.tokens, everything, directory)
     guard = Guard(directory, now_ms=_now_ms, is_revoked=sign_in.is_revoked)

@@ -34,6 +34,10 @@ class ServerOptions:
     """The most that clients may ask for."""
     tokens: Tokens | None = None
     """Says who asks; None: sign-in is off, everybody sees everything."""
+    device_token_life_s: int = 365 * 86_400
+    """How long the token of a paired device lasts."""
+    public_url: str | None = None
+    """The address under which people reach the server; None: that which they asked at."""
     keep_alive_s: float = 12.0
     """How long an event stream may be silent before a comment is sent."""
     drain_s: int = 2

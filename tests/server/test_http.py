@@ -63,7 +63,6 @@ REFUSED = [
     {"query": "{ __typename }", "operationName": "A"},
     {"query": "fragment f on Query { __typename }"},
     {"query": "query ($id: ID!) { home(id: $id) { id } }"},
-    {"query": "mutation { __typename }"},
 ]
 
 
