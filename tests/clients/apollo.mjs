@@ -4,12 +4,11 @@ import { createHash } from "node:crypto";
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
-import { drive } from "./driver.mjs";
 import { socket } from "./socket.mjs";
 
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 
-await drive(({ url, token, quick, socketOnly, persisted }) => {
+export default function ({ url, token, quick, socketOnly, persisted }) {
   const authorization = token && { Authorization: `Bearer ${token}` };
   const live = new GraphQLWsLink(socket({ url, quick }, authorization));
   const http = new HttpLink({ uri: url, headers: authorization ?? {} });
@@ -32,8 +31,8 @@ await drive(({ url, token, quick, socketOnly, persisted }) => {
     answer.then((result) => (see(sink)(result), sink.complete()), sink.error);
     return () => {};
   }
-  return { start };
-});
+  return { start, close: () => (client.stop(), live.client.dispose()) };
+}
 
 // Apollo asks for __typename everywhere.
 function plain(value) {

@@ -1,12 +1,14 @@
 """Published clients as an application sees them: operations, and what comes of each.
 
-Those for JavaScript run in a Node process each, told what to do by `driver.mjs`; gql runs here.
+Those for JavaScript run in a Node process, as `driver.mjs` is told; gql runs here.
 """
 
 import asyncio
 import itertools
 import json
 import os
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -94,29 +96,12 @@ class Client(Protocol):
 class NodeClient:
     """A client for JavaScript."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, say: Callable[..., Awaitable[None]]) -> None:
+        self._say = say
         self._ids = map(str, itertools.count(1))
         self._operations: dict[str, Operation] = {}
         self.connection = Operation("")
         """What happens to the connection, where the client tells."""
-        self._reader = asyncio.create_task(self._read())
-
-    @classmethod
-    async def open(cls, folder: Path, script: str, settings: dict[str, Any]) -> "NodeClient":
-        """Run a script of `folder` in a process of its own."""
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            "node",
-            script,
-            json.dumps(settings),
-            cwd=folder,
-            stdin=pipe,
-            stdout=pipe,
-            limit=1 << 20,
-            env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
-        )
-        return cls(process)
 
     async def start(self, document: str | Known, **variables: Any) -> Operation:
         operation = Operation(next(self._ids))
@@ -136,6 +121,40 @@ class NodeClient:
         await self._say(ping=payload)
 
     async def close(self) -> None:
+        await self._say(close=True)
+
+    def see(self, event: Event) -> None:
+        (self._operations[event["id"]] if "id" in event else self.connection).see(event)
+
+
+class NodeProcess:
+    """A process of clients for JavaScript."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._clients: dict[int, NodeClient] = {}
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def run(cls, folder: Path) -> "NodeProcess":
+        """Run `driver.mjs` of a folder."""
+        pipe = asyncio.subprocess.PIPE
+        env = {"PATH": os.environ["PATH"], "NODE_ENV": "production"}
+        return cls(
+            await asyncio.create_subprocess_exec(
+                "node", "driver.mjs", cwd=folder, stdin=pipe, stdout=pipe, limit=1 << 20, env=env
+            )
+        )
+
+    async def open(self, script: str, settings: dict[str, Any]) -> NodeClient:
+        """Open a client by a script of the folder."""
+        number = next(self._numbers)
+        client = self._clients[number] = NodeClient(partial(self._say, client=number))
+        await self._say(client=number, open=script, settings=settings)
+        return client
+
+    async def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -156,6 +175,4 @@ class NodeClient:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             event = json.loads(line)
-            (self._operations[event["id"]] if "id" in event else self.connection).see(event)
-        for operation in self._operations.values():
-            operation.see({"failure": "the process ended", "code": None})
+            self._clients[event.pop("client")].see(event)

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from bus.client import Bus
 from server.options import ServerOptions
-from tests.clients.clients import Client, NodeClient
+from tests.clients.clients import Client, NodeProcess
 from tests.clients.gql_clients import TRANSPORTS, GqlClient
 from tests.clients.packages import install
 from tests.clients.signing import Signing
@@ -76,8 +76,17 @@ async def scene(module_bus: Bus, module_url: str, signing: Signing) -> Scene:
     return await arrange(module_bus, module_url, signing)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def processes() -> AsyncIterator[list[NodeProcess]]:
+    """The module's process of clients for JavaScript, from the first such client on."""
+    processes: list[NodeProcess] = []
+    yield processes
+    for process in processes:
+        await process.end()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def open_client(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
+async def open_client(request: pytest.FixtureRequest, processes: list[NodeProcess]) -> AsyncIterator[Open]:
     """Opens a client by its name for a scene, with its token; other settings are those of the scripts."""
     async with AsyncExitStack() as stack:
 
@@ -88,7 +97,9 @@ async def open_client(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
                 client = await GqlClient.open(name, settings)
             else:
                 script, more = SCRIPTS[name]
-                client = await NodeClient.open(request.getfixturevalue("packages"), script, settings | more)
+                if not processes:
+                    processes.append(await NodeProcess.run(request.getfixturevalue("packages")))
+                client = await processes[0].open(script, settings | more)
             stack.push_async_callback(client.close)
             return client
 

@@ -1,30 +1,47 @@
-// What the scripts of all clients share. Operations come in as JSON lines on stdin, and what an application
-// sees of them goes out as JSON lines on stdout; the client in between is used as its documentation says.
+// Clients in one Node process. What to do comes as JSON lines on stdin, and what an application sees of it goes out
+// as JSON lines on stdout; the client in between is used as its documentation says. `client` is a number.
 //
-//   {"start": id, "request": {query, variables, documentId}, "operation": kind}   {"stop": id}   {"ping": payload}
-//   {"id", "next": data}   {"id", "errors": [...]}   {"id", "failure": text, "code"}   {"id", "complete": true}
-//   {"event": name, ...}   what happens to the connection, where the client tells
+//   {client, "open": script, settings}   {client, "close": true}   {client, "ping": payload}
+//   {client, "start": id, "request": {query, variables, documentId}, "operation": kind}   {client, "stop": id}
+//   {client, id, "next": data}   {client, id, "errors": [...]}   {client, id, "failure": text, "code"}
+//   {client, id, "complete": true}   {client, "event": name, ...}: of the connection, where the client tells
+//
+// A script's default function takes settings (url, token or null, quick: try again after 50 ms, and what the script
+// itself knows) and what tells of the connection. It returns `{ start(request, sink, kind), ping(payload), close() }`;
+// `start` returns what stops the operation.
 import { createInterface } from "node:readline";
 
-// `open(settings, see)` returns `{ start(request, sink, kind), ping(payload) }`; `start` returns what stops the
-// operation. Settings: url, token or null, quick (try again after 50 ms), and what the script itself knows.
-export async function drive(open) {
-  const tell = (message) => process.stdout.write(JSON.stringify(message) + "\n");
-  const client = await open(JSON.parse(process.argv[2]), (event, details) => tell({ event, ...details }));
-  const stops = new Map();
-  for await (const line of createInterface({ input: process.stdin })) {
-    const { start, request, operation, stop, ping } = JSON.parse(line);
-    const see = sink((what) => tell({ id: start, ...what }));
-    if (start !== undefined) stops.set(start, client.start(request, see, operation));
-    else if (stop !== undefined) stops.get(stop)();
-    else client.ping(ping);
+const tell = (message) => process.stdout.write(JSON.stringify(message) + "\n");
+const clients = new Map();
+
+// graphql-ws rejects what nobody waits for when all is stopped while it is about to connect again.
+process.on("unhandledRejection", (reason) => {
+  if (reason?.reason !== "All Subscriptions Gone") throw reason;
+});
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { client, open, settings, start, request, operation, stop, ping, close } = JSON.parse(line);
+  const { one, stops } = clients.get(client) ?? {};
+  if (open !== undefined) {
+    const script = await import(`./${open}`);
+    const opened = script.default(settings, (event, details) => tell({ client, event, ...details }));
+    clients.set(client, { one: opened, stops: new Map() });
+  } else if (start !== undefined) {
+    const sink = reporting((what) => tell({ client, id: start, ...what }));
+    stops.set(start, one.start(request, sink, operation));
+  } else if (stop !== undefined) {
+    stops.get(stop)();
+  } else if (close !== undefined) {
+    for (const end of stops.values()) end();
+    one.close();
+    clients.delete(client);
+  } else {
+    one.ping(ping);
   }
-  process.exit(0);
 }
+process.exit(0);
 
-export const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function sink(tell) {
+function reporting(tell) {
   return {
     next: ({ data, errors }) => tell(errors ? { errors } : { next: data }),
     error: (error) => tell(fault(error)),

@@ -1,9 +1,9 @@
 // graphql-sse: an event stream for each operation. It does not read ids of events: an application that must not
 // miss any sends the cursor of the last one that it saw. It repeats a request that was refused with 401, too.
 import { createClient } from "graphql-sse";
-import { after, drive } from "./driver.mjs";
+import { after } from "./socket.mjs";
 
-await drive(({ url, token, quick, attempts }) => {
+export default function ({ url, token, quick, attempts }) {
   const seen = new WeakMap();
   const client = createClient({
     url,
@@ -23,5 +23,6 @@ await drive(({ url, token, quick, attempts }) => {
           sink.next(result);
         },
       }),
+    close: () => client.dispose(),
   };
-});
+}

@@ -1,8 +1,7 @@
 // graphql-ws: everything over one WebSocket.
-import { drive } from "./driver.mjs";
 import { socket } from "./socket.mjs";
 
-await drive((settings, see) => {
+export default function (settings, see) {
   let open;
   const client = socket(settings, settings.token && { token: settings.token }, {
     connected: (socket) => void (open = socket),
@@ -12,5 +11,6 @@ await drive((settings, see) => {
   return {
     start: (request, sink) => client.subscribe({ query: "", ...request }, sink), // it insists on a query
     ping: (payload) => open.send(JSON.stringify({ type: "ping", payload })),
+    close: () => client.dispose(),
   };
-});
+}

@@ -1,9 +1,10 @@
 // The graphql-ws client as all users of a WebSocket here set it up; `params` is what goes into connection_init.
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { after } from "./driver.mjs";
 
 globalThis.WebSocket ??= WebSocket; // browsers and Node from version 22 on have one
+
+export const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const socket = ({ url, quick, byDefault }, params, on = {}) =>
   createClient({

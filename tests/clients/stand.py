@@ -55,25 +55,20 @@ async def connected(url: str) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-async def enroll(bus: Bus, signing: Signing | None = None) -> Scene:
-    """Register a new community, to be seen by its operator. A server that becomes ready later on knows it."""
+async def arrange(bus: Bus, url: str, signing: Signing | None = None) -> Scene:
+    """Register a new community, to be seen by its operator, and wait until the server at `url` knows it."""
     key = f"clients-{next(_numbers)}"
     await register(bus, community(key))
-    return Scene(bus, "", key, Publisher(bus, key), signing.operator(key) if signing else None)
-
-
-async def arrange(bus: Bus, url: str, signing: Signing | None = None) -> Scene:
-    """Register a new community and wait until the server at `url`, which takes all queries, knows it."""
-    scene = (await enroll(bus, signing))._replace(url=url)
-    headers = {"Authorization": f"Bearer {scene.token}"} if scene.token else {}
-    request = {"query": "query ($id: ID!) { community(id: $id) { id } }", "variables": {"id": scene.community}}
+    token = signing.operator(key) if signing else None
+    request = {"query": "query ($id: ID!) { community(id: $id) { id } }", "variables": {"id": key}}
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(base_url=url, headers=headers) as http:
 
         async def is_known() -> bool:
             return "errors" not in (await http.post("/graphql", json=request)).json()
 
         await eventually(is_known)
-    return scene
+    return Scene(bus, url, key, Publisher(bus, key), token)
 
 
 class Stand:

@@ -52,7 +52,6 @@ async def test_subscriptions_go_on_at_a_server_that_ended_and_came_back_and_afte
         await is_shown(3)
         await scene.publisher.publish(home_state(load_w=4.0), surplus_power_w=4.0)
         await is_shown(4)
-        await client.close()
 
 
 async def test_event_streams_of_urql_tell_the_application_of_a_cut(
@@ -114,14 +113,13 @@ async def _is_ready(port: int) -> bool:
 async def test_all_go_on_after_the_process_was_killed(
     session_nats: NatsServer, module_bus: Bus, signing: Signing, open_client: Open
 ) -> None:
-    """With the patience that each client has by default: the server is away for seconds."""
     port = free_port()
     cable = Cable(port)
     await cable.plug()
     async with process(session_nats, port, signing.folder) as server:
         scene = await arrange(module_bus, cable.url.replace("nats://", "http://"), signing)
         await scene.publisher.publish(home_state(load_w=1.0))
-        clients = [await open_client(name, scene, quick=False) for name in RETRYING]
+        clients = [await open_client(name, scene) for name in RETRYING]
         operations = [await client.start(LOAD, home=scene.home) for client in clients]
 
         async def is_shown(load: int) -> None:

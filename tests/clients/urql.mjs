@@ -3,10 +3,9 @@
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { persistedExchange } from "@urql/exchange-persisted";
 import { onEnd, pipe, subscribe } from "wonka";
-import { drive } from "./driver.mjs";
 import { socket } from "./socket.mjs";
 
-await drive(({ url, token, quick, stream, socketOnly, persisted }) => {
+export default function ({ url, token, quick, stream, socketOnly, persisted }) {
   const authorization = token && { authorization: `Bearer ${token}` };
   const live = socket({ url, quick }, authorization);
   const subscriptions = subscriptionExchange({
@@ -39,5 +38,5 @@ await drive(({ url, token, quick, stream, socketOnly, persisted }) => {
     const running = pipe(client.subscription(document, variables), onEnd(sink.complete), subscribe(see(sink)));
     return () => running.unsubscribe();
   }
-  return { start };
-});
+  return { start, close: () => live.dispose() };
+}
