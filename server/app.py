@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -51,6 +52,7 @@ from server.sse import Streams
 log = structlog.get_logger(__name__)
 
 _RETRY_S: Final = 1.0
+_PACKED: Final = [Middleware(GZipMiddleware, minimum_size=512)]
 
 
 def create_app(bus: Bus, options: ServerOptions) -> Starlette:
@@ -131,13 +133,13 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/health", show_health),
         Route("/ready", Readiness(bus, directory, live, options.frame_age_s, drain).show),
         Route("/metrics", metrics.show),
-        Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL)),
+        Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL), middleware=_PACKED),
         *pairing_routes,
     ]
     if options.watch_directory is not None:
         routes += [
             Route("/watch", lambda _: RedirectResponse("/watch/")),
-            Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True)),
+            Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True), middleware=_PACKED),
         ]
     app = Starlette(
         routes=routes,

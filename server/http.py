@@ -116,8 +116,7 @@ class Answers:
         headers["Vary"] = VARY
         packed = compress(body, request.headers.get("accept-encoding"))
         if packed is not None:
-            body = packed
-            headers["Content-Encoding"] = "gzip"
+            headers["Content-Encoding"], body = packed
         return Response(body, status, headers, f"{kind}; charset=utf-8")
 
 

@@ -4,11 +4,13 @@ import gzip
 from collections.abc import Iterable
 from typing import Final
 
+import brotli  # type: ignore[import-untyped]  # it has none
+
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
 
-GZIP_FROM: Final = 1024
+COMPRESS_FROM: Final = 1024
 """Bytes of a body from which compressing is tried: less fits into one packet anyway."""
 _WORTH: Final = 0.9
 
@@ -50,12 +52,18 @@ def media_type(accept: str | None, offered: Iterable[str]) -> str | None:
     return chosen
 
 
-def compress(body: bytes, accept_encoding: str | None) -> bytes | None:
-    """Return the body compressed by gzip, None where the client takes none or it is not worth it."""
-    if len(body) < GZIP_FROM or accept_encoding is None:
+def compress(body: bytes, accept_encoding: str | None) -> tuple[str, bytes] | None:
+    """Return the coding and the body in it; None where the client takes none or it is not worth it.
+
+    That is brotli (RFC 7932) for who takes it at least as gladly as gzip.
+    """
+    if len(body) < COMPRESS_FROM or accept_encoding is None:
         return None
     listed = weights(accept_encoding)
-    if listed.get("gzip", listed.get("*", 0.0)) <= 0:
+    br, zipped = listed.get("br", listed.get("*", 0.0)), listed.get("gzip", listed.get("*", 0.0))
+    if max(br, zipped) <= 0:
         return None
-    packed = gzip.compress(body, 6, mtime=0)
-    return packed if len(packed) < _WORTH * len(body) else None
+    coding, packed = (
+        ("br", brotli.compress(body, quality=5)) if br >= zipped else ("gzip", gzip.compress(body, 6, mtime=0))
+    )
+    return (coding, packed) if len(packed) < _WORTH * len(body) else None

@@ -163,6 +163,11 @@ async def test_only_what_becomes_smaller_is_compressed(url: str) -> None:
     assert response.headers["content-encoding"] == "gzip"
     assert response.json()["data"]["__schema"]
     assert "content-encoding" not in (await get(url, {"Accept-Encoding": "gzip"}, query="{ __typename }")).headers
-    for encoding in ("identity", "gzip;q=0", "br", ""):
+    for encoding in ("gzip, br", "br", "*", "gzip;q=0.5, br"):
+        packed = await get(url, {"Accept-Encoding": encoding}, query=large)
+        assert (packed.headers["content-encoding"], packed.json()) == ("br", response.json())
+    preferred = await get(url, {"Accept-Encoding": "br;q=0.5, gzip"}, query=large)
+    assert preferred.headers["content-encoding"] == "gzip"
+    for encoding in ("identity", "gzip;q=0", "br;q=0", ""):
         assert "content-encoding" not in (await get(url, {"Accept-Encoding": encoding}, query=large)).headers
     assert len(gzip.compress(response.content)) < len(response.content)
