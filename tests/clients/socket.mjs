@@ -6,10 +6,11 @@ globalThis.WebSocket ??= WebSocket; // browsers and Node from version 22 on have
 
 export const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export const socket = ({ url, quick, byDefault }, params, on = {}) =>
+export const socket = ({ url, quick, byDefault, keepAlive }, params, on = {}) =>
   createClient({
     url: url.replace("http", "ws"),
     connectionParams: () => params,
+    ...(keepAlive && { keepAlive }),
     ...(!byDefault && { shouldRetry }),
     ...(quick && { retryAttempts: byDefault ? 5 : 200, retryWait: () => after(50) }),
     on,

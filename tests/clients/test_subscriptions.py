@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.clients.clients import NodeClient
 from tests.clients.conftest import SOCKETS, SUBSCRIBING, Open
 from tests.clients.stand import Scene
 from tests.resolvers.frames import eventually, home_state
@@ -101,3 +102,13 @@ async def test_all_operations_share_one_socket(name: str, scene: Scene, open_cli
     for answer in [await client.start(query, home=scene.home) for _ in range(5)]:
         assert await answer.data() == {"home": {"name": "home-1"}}
     assert await are_open(1, 3)
+
+
+async def test_pings_of_graphql_ws_are_answered(scene: Scene, open_client: Open) -> None:
+    await scene.publisher.publish(home_state(load_w=1.0))
+    client = await open_client("graphql-ws", scene, keepAlive=20)
+    assert isinstance(client, NodeClient)
+    operation = await client.start(LOAD, home=scene.home)
+    assert await operation.data() == {"home": {"load": 1}}
+    for _ in range(3):
+        assert await client.connection.happens() == {"event": "pong"}
