@@ -47,6 +47,7 @@ class World:
     """What a server knows, and who may come in: viewers by their tokens."""
 
     def __init__(self, places: Iterable[Place], viewers: dict[str, Viewer]) -> None:
+        self.viewers = viewers
         self.places = {place.community.id: place for place in places}
         self._registry = Registry()
         self.feeds: dict[str, Feed] = {}
@@ -134,19 +135,24 @@ def make_viewer(random: Random, places: Iterable[Place]) -> Viewer:
     )
 
 
+def make_members(random: Random, homes: tuple[str, ...]) -> tuple[Member, ...]:
+    """Return some people, with homes of these."""
+    return tuple(
+        Member(
+            id=one,
+            role="operator" if one == "olga" or random.random() < 0.1 else "member",
+            homes=tuple(random.sample(homes, random.randint(0, min(2, len(homes))))),
+        )
+        for one in random.sample(PEOPLE, random.randint(0, len(PEOPLE)))
+    )
+
+
 def make_places(random: Random) -> list[Place]:
     """Return one to three communities with one to six homes, and alerts numbered over all of them."""
     places = []
     for key in random.sample(COMMUNITIES, random.randint(1, 3)):
         homes = tuple(sorted(random.sample(HOMES, random.randint(1, 6))))
-        members = tuple(
-            Member(
-                id=one,
-                role="operator" if one == "olga" or random.random() < 0.1 else "member",
-                homes=tuple(random.sample(homes, random.randint(0, min(2, len(homes))))),
-            )
-            for one in random.sample(PEOPLE, random.randint(0, 4))
-        )
+        members = make_members(random, homes)
         one = community(key, homes=homes, members=members, show_totals_to_members=random.random() < 0.3)
         figures = {home: make_home(random, home) for home in homes if random.random() < 0.9}
         places.append(Place(one, make_totals(random, key), figures))
