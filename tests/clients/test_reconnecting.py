@@ -54,9 +54,10 @@ async def test_subscriptions_go_on_at_a_server_that_ended_and_came_back_and_afte
         await is_shown(4)
 
 
-async def test_event_streams_of_urql_tell_the_application_of_a_cut(
+async def test_event_streams_of_urql_leave_it_to_the_application_to_come_back(
     module_bus: Bus, signing: Signing, open_client: Open
 ) -> None:
+    """By its fetch a cut is an error, and the end of the server that of the subscription."""
     async with standing(module_bus, signing) as stand:
         scene = await arrange(module_bus, stand.url, signing)
         await scene.publisher.publish(home_state(load_w=1.0))
@@ -66,7 +67,11 @@ async def test_event_streams_of_urql_tell_the_application_of_a_cut(
         await stand.cut()
         await operation.failure()
         await stand.mend()
-        assert await (await client.start(LOAD, home=scene.home)).data() == {"home": {"load": 1}}
+        operation = await client.start(LOAD, home=scene.home)
+        assert await operation.data() == {"home": {"load": 1}}
+        await stand.end()
+        assert await operation.data() == {"home": {"load": 1}}  # said once more, as the last
+        await operation.completed()
 
 
 async def test_alerts_of_a_cut_event_stream_go_on_after_the_last_one_seen(
