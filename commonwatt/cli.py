@@ -183,6 +183,36 @@ def aggregate(
 
 @app.command(
     help=_help(
+        "Keep settled intervals for analytics, and answer the servers' questions about them.",
+        "commonwatt history",
+        "commonwatt history --file /var/lib/commonwatt/history.duckdb --metrics-port 9102",
+    )
+)
+@with_nats
+def history(
+    settings: Settings,
+    history_file: Annotated[
+        Path | None,
+        typer.Option("--file", help="Its file.", show_default="history/history.duckdb in the data directory"),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where its file lies.", show_default="the user's data directory")
+    ] = None,
+    history_memory: Annotated[
+        int | None, typer.Option("--memory", help="MB that its database may take.", show_default="400")
+    ] = None,
+    history_metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", help="Port of the metrics; 0: none.", show_default="0")
+    ] = None,
+) -> None:
+    """Run the history."""
+    from commonwatt.history import keep_history
+
+    run("history", settings, lambda: keep_history(settings))
+
+
+@app.command(
+    help=_help(
         "Simulate a community's meters: loads with appliances, sun and clouds, batteries, silent meters.",
         "commonwatt simulate --homes 20",
         "commonwatt simulate --homes 1000 --rate 1 --seed 7",

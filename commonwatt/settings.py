@@ -137,6 +137,13 @@ class Settings(LimitSettings):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the aggregator's metrics on `host`; 0: none")
     ] = 0
+    history_file: Annotated[
+        Path | None, Field(description="the history's file; default: history/history.duckdb in `data_dir`")
+    ] = None
+    history_memory: Annotated[int, Field(ge=100, description="MB that the history's database may take in memory")] = 400
+    history_metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="port of the history's metrics on `host`; 0: none")
+    ] = 0
     data_dir: Annotated[Path, Field(description="where `up` keeps its state, and the key for tokens lies")] = Path(
         platformdirs.user_data_dir("commonwatt", appauthor=False)
     )

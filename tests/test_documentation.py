@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import aggregator.metrics
+import history.metrics
 from bus.client import Bus
 from bus.reading import parse as parse_reading
 from commonwatt.limits import LimitSettings
@@ -221,14 +222,16 @@ def test_the_python_in_the_readme_runs() -> None:
 # --- operations ---
 
 
-async def test_every_metric_of_both_processes_is_in_the_operations_page_and_no_other(bus: Bus) -> None:
+async def test_every_metric_of_all_processes_is_in_the_operations_page_and_no_other(bus: Bus) -> None:
     async with serving(bus) as url, httpx.AsyncClient(base_url=url) as http:
         server = (await http.get("/metrics")).text
-    ours = generate_latest(aggregator.metrics.Metrics().registry).decode()
-    exist = [_metrics(server), _metrics(ours)]
+    others = [module.Metrics().registry for module in (aggregator.metrics, history.metrics)]
+    exist = [_metrics(text) for text in (server, *(generate_latest(registry).decode() for registry in others))]
     text = OPERATIONS.read_text("utf-8")
-    halves = text.partition("## Metrics\n")[2].partition("\n## ")[0].split("The aggregator's, on its metrics port:")
-    named = [re.findall(r"^\| `(\w+)` \|", half, re.MULTILINE) for half in halves]
+    parts = re.split(
+        r"^The \w+'s, on its metrics port:", text.partition("## Metrics\n")[2].partition("\n## ")[0], flags=re.M
+    )
+    named = [re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) for part in parts]
     assert [sorted(names) for names in named] == [sorted(names) for names in exist]
 
 
