@@ -180,8 +180,8 @@ class Accounts:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, User]]:
         """Hand out all users by name; write them, and the files for nats-server, at the end. One at a time."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._folder / "lock").open("a+b") as lock:
+        _make(self._folder)
+        with os.fdopen(os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             users = {user.name: user for user in self.users}
             yield users
@@ -234,9 +234,15 @@ def _lines(values: Iterable[Any]) -> str:
     return "[" + ",".join(f"\n  {json.dumps(value)}" for value in values) + "\n]\n"
 
 
+def _make(folder: Path) -> None:
+    """Have a folder, and the one above, that nobody else may look into; one that there is stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+
 def _write(path: Path, text: str) -> None:
     """Write a file that nobody else may read, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

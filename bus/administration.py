@@ -1,18 +1,19 @@
 """What nats-server is told as its system account: to read its configuration again."""
 
+import asyncio
 import json
-from typing import Final
+from typing import Any, Final
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error, NoRespondersError
-from nats.errors import TimeoutError as NatsTimeoutError
 
-from bus.connection import Connection, connect_options, user_of
-from bus.errors import BusError, RefusedError, UnavailableError
+from bus.connection import Connection, connect_options
+from bus.errors import BusError, UnavailableError
+from bus.refusals import Refusals
 from bus.settings import NatsSettings
 
 _PATIENCE_S: Final = 10.0
-_PERMISSION: Final = "permissions violation"
 
 
 class ReloadError(BusError):
@@ -24,25 +25,21 @@ async def reload_server(settings: NatsSettings) -> str:
 
     Raises ReloadError, UnavailableError, or RefusedError where the settings may not ask for it.
     """
-    said: list[Exception] = []
+    refusals = Refusals(settings)
+    why = ""
 
     async def remember(error: Exception) -> None:
-        said.append(error)
+        nonlocal why
+        if not refusals.take(error):
+            why = str(error)
 
     client = Connection()
     try:
-        try:
-            await client.connect(**connect_options(settings, "reload", remember), allow_reconnect=False)
-            answer = await _ask(client)
-        except (Error, OSError, NatsTimeoutError) as error:
-            reason = str(said[-1] if said else error)
-            if _PERMISSION in reason or "authorization violation" in reason.lower():
-                raise RefusedError(
-                    f"{user_of(settings)} may not have nats-server reload: the key of the role reloader may "
-                    "(docs/nats.md)",
-                    "",
-                ) from None
-            raise UnavailableError(f"no nats-server that reloads at {settings.url}: {reason or repr(error)}") from None
+        async with asyncio.timeout(_PATIENCE_S):
+            await client.connect(**connect_options(settings, "reload", remember) | {"allow_reconnect": False})
+            answer = await _ask(client, refusals)
+    except (Error, OSError, TimeoutError) as error:
+        raise UnavailableError(f"no nats-server at {settings.url} that reloads: {why or error!r}") from None
     finally:
         await client.close()
     if "error" in answer:
@@ -50,11 +47,18 @@ async def reload_server(settings: NatsSettings) -> str:
     return str(answer["server"]["name"])
 
 
-async def _ask(client: Client) -> dict[str, dict[str, str]]:
+async def _ask(client: Client, refusals: Refusals) -> dict[str, Any]:
     subject = f"$SYS.REQ.SERVER.{client._server_info['server_id']}.RELOAD"
-    try:
-        reply = await client.request(subject, b"", timeout=_PATIENCE_S)
-    except NoRespondersError:
-        raise Error("it does not take this from the account that signed in") from None
-    answer: dict[str, dict[str, str]] = json.loads(reply.data)
+    with refusals.watch([subject]) as refused:
+        asking: asyncio.Task[Msg] = asyncio.ensure_future(client.request(subject, b"", timeout=_PATIENCE_S))
+        waiting: set[asyncio.Future[Any]] = {asking, refused}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise refused.result()
+            answer: dict[str, Any] = json.loads(asking.result().data)
+        except NoRespondersError:
+            raise Error("nobody in the account that signed in may ask for it") from None
+        finally:
+            asking.cancel()
     return answer

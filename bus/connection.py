@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.errors import AuthorizationError, Error
 
 from bus.nkey import NkeyError, public_nkey
@@ -40,6 +40,12 @@ class Connection(Client):
             take(data)
         except Exception:
             log.exception("message not taken", subject=subject.decode(errors="replace"))
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport:
+            # nats-py leaves the socket of an attempt that failed to the garbage collector.
+            self._transport.close()  # type: ignore[no-untyped-call]  # nor does it have a type for it
+        await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
         """Return what signs in; it is called before anything secret has been sent, at each connection anew."""

@@ -72,6 +72,11 @@ class StrictNats:
     async def reload(self) -> None:
         """Have it read its configuration again, and wait until it has."""
         assert self._process is not None
+
+        async def is_ready() -> bool:
+            return self._log.exists() and "Server is ready" in self.log
+
+        await eventually(is_ready, timeout=10)
         before = self.log.count("Reloaded server configuration")
         self._process.send_signal(signal.SIGHUP)
 
