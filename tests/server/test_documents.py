@@ -5,17 +5,21 @@ import json
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from graphql import parse, print_ast
 
 from bus.client import Bus
+from bus.registry import Registry
+from resolvers.access import Viewer
+from resolvers.directory import Directory
 from schema.build import build_schema
+from schema.context import Context
 from schema.limits import DocumentLimits
 from schema.operations import OperationError, Operations
-from server.documents import DocumentError, Documents, document_id, fault
+from server.documents import DocumentError, Documents, document_id, fault, is_operator
 from server.options import ServerOptions
 from tests.resolvers.frames import Publisher, community, home_state, register
 from tests.server.served import serving, until_ready
@@ -167,6 +171,14 @@ def test_a_trusted_document_over_a_limit_stops_the_start_with_its_name(tmp_path:
         DocumentError, match=r"deep\.graphql .* nests fields 3 deep; at most 2 are allowed \(max_depth\)"
     ):
         Documents(operations, [tmp_path])
+
+
+def test_while_nobody_knows_who_is_an_operator_all_is_unavailable() -> None:
+    unread = Directory(Registry(), now_ms=lambda: 0)
+    context = Context(unread.seen_by(Viewer("olaf")), cast(Any, None), cast(Any, None), viewer=Viewer("olaf"))
+    with pytest.raises(OperationError) as refused:
+        is_operator(context)
+    assert refused.value.errors[0].extensions == {"code": "UNAVAILABLE"}
 
 
 # --- what is kept back ---
