@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 from graphql import GraphQLError, OperationDefinitionNode, parse, print_ast
 
 from bus.errors import ConfigurationError
-from resolvers.errors import NotReadyError
 from schema.context import Context
 from schema.operations import Operation, OperationError, Operations
 
@@ -130,13 +129,8 @@ class Documents:
 
 
 def is_operator(context: Context) -> bool | None:
-    """Say whether an operator asks, as `Documents.open` wants to know it; raise OperationError if nobody knows yet."""
-    if context.viewer is None:
-        return None
-    try:
-        return context.directory.operator
-    except NotReadyError as error:
-        raise _refused(str(error), "UNAVAILABLE") from None
+    """Say whether an operator asks, as `Documents.open` wants to know it."""
+    return None if context.viewer is None else context.directory.operator
 
 
 def document_id(text: str) -> str:
