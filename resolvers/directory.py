@@ -4,6 +4,7 @@ It follows the registry, so a version that was applied is seen without a restart
 later date from its local midnight on. It never caches what it answers.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -59,17 +60,21 @@ class Directory:
     def __init__(self, registry: Registry, *, now_ms: Callable[[], int]) -> None:
         self._registry = registry
         self._now_ms = now_ms
-        self._loaded = False
+        self._loaded = asyncio.Event()
 
     @property
     def loaded(self) -> bool:
         """True once all that the registry held at the start was read."""
-        return self._loaded
+        return self._loaded.is_set()
+
+    async def wait_loaded(self) -> None:
+        """Wait until all that the registry held at the start was read."""
+        await self._loaded.wait()
 
     async def follow(self, bus: Bus) -> None:
         """Read the registry, then take in its changes, for ever; raise BusError while NATS does not answer."""
         await self._registry.load(bus)
-        self._loaded = True
+        self._loaded.set()
         await self._registry.follow(bus)
 
     def communities(self) -> list[Community]:
@@ -116,7 +121,7 @@ class Directory:
         return SeenBy(self, viewer)
 
     def _check_loaded(self) -> None:
-        if not self._loaded:
+        if not self.loaded:
             raise NotReadyError("the registry is not read yet; ask again in a moment")
 
 

@@ -1,6 +1,7 @@
 """The app: routes, middleware, and the background tasks that its lifespan owns."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ from server.sse import Streams
 log = structlog.get_logger(__name__)
 
 _RETRY_S: Final = 1.0
+_LOAD_S: Final = 5.0
 _PACKED: Final = [Middleware(GZipMiddleware, minimum_size=512)]
 
 
@@ -118,6 +120,10 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
                 revocations.on_change(guard.revoked)
                 tasks.append(group.create_task(_keep_running("revocations", partial(revocations.follow, bus))))
             try:
+                # Clients wait in the backlog. An answer that the registry is not read would end their subscriptions.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOAD_S):
+                        await directory.wait_loaded()
                 yield
             finally:
                 for task in tasks:

@@ -117,14 +117,17 @@ class Documents:
 
     def _text(self, parameters: Mapping[str, Any]) -> str:
         query: str | None = parameters.get("query")
-        if query is not None:
+        if query:
             return query
         key = _id(parameters)
         text = self._texts.get(key.removeprefix(_PREFIX))
         if text is None:
-            known = "send the document itself, or have it registered with the server"
             code = {"code": "PERSISTED_QUERY_NOT_FOUND"}
-            raise OperationError([GraphQLError(f"no document has the id {key!r:.90}: {known}", extensions=code)])
+            way_out = "send the document itself, or have it registered with the server"
+            message = f"no document has the id {key!r:.90}: {way_out}"
+            if parameters.get("documentId") is None:
+                message = "PersistedQueryNotFound"  # by which, and nothing else, urql and Apollo for iOS know it
+            raise OperationError([GraphQLError(message, extensions=code)])
         return text
 
 
@@ -143,7 +146,7 @@ def fault(parameters: Mapping[str, Any]) -> str | None:
 
     A document comes as `query`, or by its id in `documentId` or `extensions.persistedQuery`.
     """
-    query, key = parameters.get("query"), parameters.get("documentId")
+    query, key = parameters.get("query") or None, parameters.get("documentId")
     extensions = parameters.get("extensions")
     for name, kind, form in (
         ("query", str, "a string"),

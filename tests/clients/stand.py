@@ -18,7 +18,6 @@ from server.options import ServerOptions
 from server.run import serve
 from tests.clients.signing import Signing
 from tests.resolvers.frames import EVENING_MS, Cable, Publisher, community, eventually, register
-from tests.server.served import until_ready
 
 _numbers = itertools.count(1)
 
@@ -72,10 +71,7 @@ async def arrange(bus: Bus, url: str, signing: Signing | None = None) -> Scene:
 
 
 class Stand:
-    """Servers that follow each other at one address.
-
-    As behind a balancer that asks /ready, nobody reaches one that is not.
-    """
+    """Servers that follow each other at one address, and a cable to them that can be cut."""
 
     def __init__(self, bus: Bus, options: ServerOptions) -> None:
         self._bus = bus
@@ -90,23 +86,21 @@ class Stand:
         return self._cable.url.replace("nats://", "http://")
 
     async def start(self) -> None:
-        """Serve; return once the server is ready."""
+        """Serve."""
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         work = serve(self._bus, self._options, "127.0.0.1", self._port, on_started=started.set_result)
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(lambda _: started.cancel())
-        url = await started
-        await until_ready(url)
-        self._port = urlsplit(url).port or 0
-        self._cable = self._cable or Cable(self._port)
-        await self._cable.plug()
+        self._port = urlsplit(await started).port or 0
+        if self._cable is None:
+            self._cable = Cable(self._port)
+            await self._cable.plug()
 
     async def end(self) -> None:
         """End the server in its own good way; return once it is over."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self.cut()
 
     async def cut(self) -> None:
         """Cut all connections and let none through, until `mend`."""
@@ -128,3 +122,4 @@ async def standing(bus: Bus, signing: Signing) -> AsyncIterator[Stand]:
         yield stand
     finally:
         await stand.end()
+        await stand.cut()

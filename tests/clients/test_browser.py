@@ -72,6 +72,7 @@ async def stand(module_bus: Bus, tmp_path_factory: pytest.TempPathFactory) -> As
     await stand.start()
     yield stand
     await stand.end()
+    await stand.cut()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
