@@ -40,7 +40,8 @@ def _periods(
     inside = [start for start in starts(low, high, question.resolution, party.zone) if start > low]
     end = following(high - 1, question.resolution, party.zone)
     first = max(question.since, floor(low, question.resolution, party.zone))
-    return totals_by(cursor, party, [first, *inside, min(question.until, end)], wanted)
+    by_days = question.resolution != "HOUR"
+    return totals_by(cursor, party, [first, *inside, min(question.until, end)], wanted, by_days=by_days)
 
 
 def _hours(

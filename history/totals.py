@@ -57,15 +57,20 @@ class Party(NamedTuple):
 
 def total(cursor: duckdb.DuckDBPyConnection, party: Party, since: int, until: int) -> Totals | None:
     """Return the sums of the intervals that start in a range; None where there is none."""
-    pieces, parameters = _pieces(party, since, until)
+    pieces, parameters = _pieces(party, since, until, by_days=True)
     row = cursor.execute(f"SELECT {AGGREGATES} FROM ({pieces})", parameters).fetchall()[0]
     return None if row[0] is None else totals_of(row, since, until, of_community=party.home is None)
 
 
-def totals_by(cursor: duckdb.DuckDBPyConnection, party: Party, borders: Sequence[int], limit: int) -> list[Totals]:
-    """Return the sums between each border and the next, at most `limit`, leaving out where nothing is."""
+def totals_by(
+    cursor: duckdb.DuckDBPyConnection, party: Party, borders: Sequence[int], limit: int, *, by_days: bool
+) -> list[Totals]:
+    """Return the sums between each border and the next, at most `limit`, leaving out where nothing is.
+
+    `by_days`: no border lies within a local day, but the first and the last.
+    """
     since, until = borders[0], borders[-1]
-    pieces, parameters = _pieces(party, since, until)
+    pieces, parameters = _pieces(party, since, until, by_days=by_days)
     rows = cursor.execute(
         f"SELECT b.number, {AGGREGATES} FROM ({pieces}) p ASOF JOIN "
         "(SELECT unnest($borders::BIGINT[]) AS start, generate_subscripts($borders::BIGINT[], 1) AS number) b "
@@ -127,7 +132,7 @@ def _names(party: Party) -> dict[str, object]:
     return names if party.home is None else {**names, "home": party.home}
 
 
-def _pieces(party: Party, since: int, until: int) -> tuple[str, dict[str, object]]:
+def _pieces(party: Party, since: int, until: int, *, by_days: bool) -> tuple[str, dict[str, object]]:
     """Return a query for all that happened in a range, in as few rows as it can be had, and its parameters."""
     whole = _names(party) | {"since": since, "until": until}
     if party.home is None:
@@ -135,7 +140,7 @@ def _pieces(party: Party, since: int, until: int) -> tuple[str, dict[str, object
     first, last = floor(since, "DAY", party.zone), floor(until, "DAY", party.zone)
     if first < since:
         first = following(since, "DAY", party.zone)
-    if first >= last:
+    if first >= last or not by_days:
         return _OF_ROWS.format(since="$since", until="$until"), whole
     parts = [_OF_DAYS.format(since="$first", until="$last")]
     names: dict[str, object] = {"home": party.home, "first": first, "last": last}
