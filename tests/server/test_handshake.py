@@ -91,6 +91,8 @@ def test_a_bad_upgrade_is_refused(echoing: Server, changes: list[tuple[str, str 
         raw.sendall(upgrade(*changes))
         answer = to_the_end(raw)
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    for header in (b"x-content-type-options: nosniff", b"referrer-policy: no-referrer", b"cache-control: no-store"):
+        assert header in answer
     assert (b"Sec-WebSocket-Version: 13" in answer) == (status == 426)
 
 

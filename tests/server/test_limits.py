@@ -278,6 +278,17 @@ async def test_what_nobody_expected_closes_the_socket_with_4500_and_a_reference(
     assert "division" not in reason
 
 
+async def test_an_internal_error_has_its_security_headers_too(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with limited(bus) as url, httpx.AsyncClient(base_url=url) as http:
+        monkeypatch.setattr("server.health.Readiness._old", lambda _: 1 / 0)
+        response = await http.get("/ready")
+    assert response.status_code == 500
+    assert response.json()["errors"][0]["extensions"]["code"] == "INTERNAL"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["cache-control"] == "no-store"
+
+
 # --- other origins ---
 
 WATCH = "https://watch.example"
