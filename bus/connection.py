@@ -1,16 +1,18 @@
-"""nats-py's connection, made to keep three promises that it does not keep by itself, and faster in one thing.
+"""nats-py's connection, made to keep four promises that it does not keep by itself, and faster in one thing.
 
 TLS that was asked for is TLS or nothing; a key that was renewed in its file is used from the next
-connection on; and credentials that NATS refuses while it runs are tried again, not given up for good.
+connection on; credentials that NATS refuses while it runs are tried again, not given up for good;
+and what was sent before a flush has reached NATS after it.
 Messages of a subscription can be taken at once, without a queue and a task of their own: 30 µs less for each.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from nats.aio.client import Client, Srv
+from nats.aio.client import PING_PROTO, Client, Srv
 from nats.errors import AuthorizationError, Error
 
 from bus.nkey import NkeyError, public_nkey
@@ -54,6 +56,12 @@ class Connection(Client):
         if self._nkeys_seed is not None:
             self._renew_key()
         return super()._connect_command()
+
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        # In its turn: nats-py writes it ahead of what is pending, which it is to be the end of.
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _process_err(self, err_msg: str) -> None:
         if any(text in err_msg for text in _REFUSED):

@@ -43,7 +43,7 @@ _PAIRING: Final = ("pairing", "devices")
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "aggregate": ("READINGS", "LIVE", "INTERVALS", "ALERTS", "REJECTED", _REGISTRY, _CHECKPOINTS),
     "serve": ("LIVE", "INTERVALS", "ALERTS", _REGISTRY, _REVOKED),
-    "history": ("INTERVALS",),
+    "history": ("INTERVALS", _REGISTRY),
     "simulate": ("READINGS", _REGISTRY),
     "replay": ("READINGS", _REGISTRY),
     "registry": ("READINGS", _REGISTRY),
@@ -120,9 +120,8 @@ def permissions_of(role: Role, inbox: str, communities: Sequence[str] = (), mete
                 (*own, "live.*"),
             )
         case "history":
-            return Permissions(
-                _reads("INTERVALS"), (*own, "history.>", "$SRV.*", "$SRV.*.history", "$SRV.*.history.*"), answers=True
-            )
+            asked = ("history.>", "$SRV.*", "$SRV.*.history", "$SRV.*.history.*")
+            return Permissions(_reads("INTERVALS", _REGISTRY), (*own, *asked), answers=True)
         case "operator":
             return Permissions(
                 (

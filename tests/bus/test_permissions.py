@@ -1,26 +1,30 @@
 """Roles: each does its own work, and NATS itself refuses all else."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
-import nats.micro
 import pytest
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.micro.request import Request
 
 from bus.accounts import Login
 from bus.client import Bus, Message
 from bus.errors import RefusedError
 from bus.identifiers import InvalidIdError
+from bus.micro import ask, serving
+from bus.nkey import public_nkey
+from bus.pairing import PairingRequest, Pairings
 from bus.permissions import PROCESSES, Permissions, Role, inbox_of, permissions_of
 from bus.reading import Reading
 from bus.readings import Outgoing, ReadingsWriter
+from bus.revocations import Revocations, revoke
 from bus.streams import Retention, configurations
 from tests.bus.mqtt import SUBSCRIBE_REFUSED, MqttDevice
 from tests.bus.strict import StrictNats, allowed
+from tests.resolvers.frames import eventually
 
 STREAMS = [str(config.name) for config in configurations(Retention())]
 DATA = [
@@ -67,7 +71,7 @@ READS = [f"$JS.API.CONSUMER.CREATE.{name}" for name in STREAMS] + [f"$JS.API.DIR
 READ_BY = {
     "aggregator": {"READINGS", "INTERVALS", "ALERTS", "REJECTED", "KV_registry"},
     "server": {"INTERVALS", "ALERTS", "KV_registry", "KV_revoked"},
-    "history": {"INTERVALS"},
+    "history": {"INTERVALS", "KV_registry"},
     "operator": {"READINGS", "INTERVALS", "KV_registry", "KV_revoked"},
     "simulator": {"READINGS", "KV_registry"},
 }
@@ -209,20 +213,43 @@ async def test_a_gateway_writes_batches_for_its_community_once(strict: StrictNat
         await bus.close()
 
 
-async def test_the_history_answers_what_the_server_asks_and_nobody_else_hears_it(strict: StrictNats) -> None:
-    async def answer(request: Request) -> None:
-        await request.respond(b"settled " + request.data)
+async def test_the_history_answers_what_the_server_asks(strict: StrictNats, streams: Bus) -> None:
+    async def answer(question: bytes) -> bytes:
+        return b"settled " + question
 
-    async with strict.connected("history") as history, strict.connected("server") as server:
-        async with await nats.micro.add_service(history.client, name="history", version="1.0.0") as service:
-            await service.add_endpoint(name="ask", subject="history.ask", handler=answer)
-            await history.client.flush()
-            assert (await server.client.request("history.ask", b"today", timeout=5)).data == b"settled today"
-            said = await server.client.request("$SRV.PING.history", b"", timeout=5)
-            assert json.loads(said.data)["name"] == "history"
-        assert history.refused == []
-        assert server.refused == []
-        assert not await history.may_publish(f"{server.inbox}.any")
+    history = await Bus.connect(strict.settings("history"), name="history", patience_s=10)
+    server = await Bus.connect(strict.settings("server"), name="serve", patience_s=10)
+    try:
+        async with serving(history, "history", {"ask": answer}, version="1.0.0", description="of the test"):
+            assert await ask(server, "history.ask", b"today") == b"settled today"
+            assert json.loads(await ask(server, "$SRV.PING.history", b""))["name"] == "history"
+            async with strict.connected("history") as peer:
+                assert not await peer.may_publish(f"{inbox_of(public_nkey(strict.accounts.seed('server')))}.any")
+    finally:
+        await server.close()
+        await history.close()
+
+
+async def test_the_server_keeps_pairings_and_revocations(strict: StrictNats, streams: Bus) -> None:
+    server = await Bus.connect(strict.settings("server"), name="serve", patience_s=10)
+    revocations = Revocations(now_ms=lambda: 0)
+    following = asyncio.create_task(revocations.follow(server))
+    try:
+        pairings = Pairings(server)
+        request = PairingRequest(secret="", client="watch", begun_ms=0, expires_ms=1, interval_s=5)
+        await pairings.add_request("code", request)
+        assert await pairings.request("code") == request
+        await pairings.change_devices("sunfield", "home-01", lambda devices: (*devices,))
+        await revoke(server, "of-nobody", 10)
+
+        async def is_known() -> bool:
+            return "of-nobody" in revocations
+
+        await eventually(is_known, timeout=10)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        await server.close()
 
 
 async def test_the_administrator_may_do_everything_to_the_streams_and_nothing_to_the_server(strict: StrictNats) -> None:
