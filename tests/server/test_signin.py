@@ -29,7 +29,8 @@ def directory_of(*communities: Community, loaded: bool = True) -> Directory:
         registry.communities[one.id] = History()
         registry.communities[one.id].add(Version(valid_from=BEGINNING, community=one), 1)
     directory = Directory(registry, now_ms=lambda: NOW_MS)
-    directory._loaded = loaded
+    if loaded:
+        directory._loaded.set()
     directory.registry = registry  # type: ignore[attr-defined]  # for `change`
     return directory
 

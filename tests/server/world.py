@@ -53,7 +53,7 @@ class World:
         self.feeds: dict[str, Feed] = {}
         self._numbers: dict[str, int] = {}
         self.directory = Directory(self._registry, now_ms=lambda: 0)
-        self.directory._loaded = True
+        self.directory._loaded.set()
         for place in self.places.values():
             self.register(place.community)
             self.show(place.community.id)
