@@ -203,6 +203,7 @@ async def test_every_process_does_all_its_work_with_its_own_key(processes: Proce
         *("server", "serve", "--sign-in", "off", "--development", "--port", str(port)),
         *("--data-dir", str(processes.directory / "data")),
     )
+    processes.start("history", "history", "--file", str(processes.directory / "history.duckdb"))
     processes.start("simulator", "simulate", "--homes", "3", "--rate", "1")
     folder = write_folder(processes.directory / "recording", hours=100)
     replayed = processes.run("simulator", "replay", str(folder), "--community", "recorded")
@@ -221,6 +222,11 @@ async def test_every_process_does_all_its_work_with_its_own_key(processes: Proce
 
     await eventually(is_settled, timeout=60)
     await eventually(is_live, timeout=60)
+
+    async def is_kept() -> bool:
+        return '"history ready"' in processes.logs()
+
+    await eventually(is_kept, timeout=30)
     assert processes.run("operator", "token", "revoke", "of-nobody").returncode == 0
     assert processes.run("operator", "registry", "show").returncode == 0
     assert "refuses" not in processes.logs()
