@@ -1,7 +1,7 @@
 """The gate: what bounds all connections of one server, and the one timer that looks after the slow and the idle.
 
-It knows addresses and times. What is said on a connection is known elsewhere; requests and
-WebSockets register here themselves, and are told when their time is over.
+It knows addresses and times. What is said on a connection is known elsewhere; each registers here
+itself, and is told of the time.
 """
 
 import asyncio
@@ -43,14 +43,11 @@ def visiting(census: Census, scope: Scope, viewer: Viewer | None) -> Iterator[Pl
         visit.leave()
 
 
-class Waiting(Protocol):
-    """A connection whose request has not arrived whole."""
+class Request(Protocol):
+    """A connection for HTTP."""
 
-    due_s: float
-    """When its time is over, in the loop's time; infinite while nothing is awaited."""
-
-    def expire(self) -> None:
-        """End it: its time is over."""
+    def look(self, now_s: float) -> None:
+        """End it if what it awaits is late, in the loop's time."""
 
 
 class Socket(Protocol):
@@ -76,7 +73,7 @@ class Gate:
         self.refused = 0
         """Connections open that are let in only to be told that they are too many."""
         self._proxies = proxies or Proxies()
-        self._waiting: set[Waiting] = set()
+        self._requests: set[Request] = set()
         self._sockets: set[Socket] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._idle_at_s = 0.0
@@ -89,14 +86,14 @@ class Gate:
         """Say whether there is room to tell one more connection that it is one too many; else it is just dropped."""
         return self.refused < max(1, self.limits.connections // 10)
 
-    def wait_for(self, connection: Waiting) -> None:
-        """Expire a connection once its time is over."""
-        self._waiting.add(connection)
+    def join_request(self, connection: Request) -> None:
+        """Have a connection for HTTP look at the time every second."""
+        self._requests.add(connection)
         self._look_later()
 
-    def arrived(self, connection: Waiting) -> None:
-        """Wait for a connection no more."""
-        self._waiting.discard(connection)
+    def leave_request(self, connection: Request) -> None:
+        """Forget a connection for HTTP."""
+        self._requests.discard(connection)
 
     def join(self, socket: Socket, now_s: float) -> None:
         """Count the messages of a WebSocket, and end it when it is idle."""
@@ -114,9 +111,9 @@ class Gate:
         return socket.heard_s - now_s <= MESSAGES_BURST_S + _ROUNDING_S
 
     def look(self, now_s: float) -> None:
-        """Expire what is late, and now and then end what is idle."""
-        for connection in [one for one in self._waiting if one.due_s <= now_s]:
-            connection.expire()
+        """End what is late, and now and then what is idle."""
+        for connection in list(self._requests):
+            connection.look(now_s)
         if now_s >= self._idle_at_s:
             self._idle_at_s = now_s + self.limits.idle_timeout_s / _IDLE_LOOKS
             most_s = self.limits.idle_timeout_s
@@ -124,7 +121,7 @@ class Gate:
                 socket.close(NORMAL, f"idle for {most_s:g} s (idle_timeout): connect again to ask for something")
 
     def _look_later(self) -> None:
-        if self._timer is None and (self._waiting or self._sockets):
+        if self._timer is None and (self._requests or self._sockets):
             self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def _look(self) -> None:

@@ -20,6 +20,8 @@ from server.handshake import refusal
 from server.refusals import Refusal, head_too_large, too_many_waiting, too_slow
 
 MAX_PIPELINED: Final = 16
+STUCK_S: Final = 30.0
+"""How long a client may take nothing of an answer, or an end may take."""
 _FIELD: Final = 4  # bytes of a header beside its name and value: colon, space, line end
 
 
@@ -42,11 +44,12 @@ class Intake(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.gate = gate
         self.place: Place | None = None
-        self.due_s = math.inf
+        self._due_s = math.inf  # when the request that is awaited is late
+        self._stuck_s = math.inf  # when what is not taken has had its time
         self._refusal: Refusal | None = None  # of whatever is asked on this connection
         self._wrong: Refusal | None = None  # of the request that is just read
         self._in_head = False
-        self._head = 0  # bytes of its target and headers
+        self._most = gate.limits.header_bytes
         self._raw = 0  # bytes that hold no end of a head, where one was open before
 
     # What the event loop and the parser call
@@ -63,11 +66,12 @@ class Intake(HttpToolsProtocol):
             self._refusal = error.refusal
             self.gate.refused += 1
         self._await()
+        self.gate.join_request(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back."""
         super().connection_lost(exc)
-        self.gate.arrived(self)
+        self.gate.leave_request(self)
         if self._refusal is not None:
             self._refusal = None
             self.gate.refused -= 1
@@ -76,39 +80,31 @@ class Intake(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and bound what does not become a head."""
-        if self.due_s == math.inf and (self.cycle is None or self.cycle.response_complete):
+        if self._due_s == math.inf and (self.cycle is None or self.cycle.response_complete):
             self._await()
         was_in_head = self._in_head
         super().data_received(data)
         if was_in_head and self._in_head and not self.transport.is_closing():
             self._raw += len(data)
-            if self._raw > self.gate.limits.header_bytes:
-                self._end(head_too_large(self.gate.limits.header_bytes))
+            if self._raw > self._most:
+                self._end(head_too_large(self._most))
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._in_head, self._head, self._raw = True, 0, 0
-        if self.due_s == math.inf:
+        self._in_head, self._raw = True, 0
+        if self._due_s == math.inf:
             self._await()
         self.scope["extensions"] = {EXTENSION: self.place} if self.place is not None else {}  # type: ignore[dict-item]
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the target."""
-        self._grow(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._grow(len(name) + len(value) + _FIELD)
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or answer it here on a connection that is one too many."""
         self._in_head = False
+        if len(self.url) + sum([len(name) + len(value) + _FIELD for name, value in self.headers]) > self._most:
+            self._fail(head_too_large(self._most))
         if len(self.pipeline) >= MAX_PIPELINED:
             self._fail(too_many_waiting(MAX_PIPELINED))
-        self.due_s = self.loop.time() + self.gate.limits.request_timeout_s
+        self._await()
         if self._refusal is not None:
             self.app = self._refuse
         super().on_headers_complete()
@@ -116,15 +112,14 @@ class Intake(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request is there."""
         super().on_message_complete()
-        self.due_s = math.inf
-        self.gate.arrived(self)
+        self._due_s = math.inf
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection, and its place, to a WebSocket."""
         if self._refusal is not None:
             self._end(self._refusal)
             return
-        self.gate.arrived(self)
+        self.gate.leave_request(self)
         super().handle_websocket_upgrade()
         self.place = None
 
@@ -140,25 +135,29 @@ class Intake(HttpToolsProtocol):
 
     # What the gate calls
 
-    def expire(self) -> None:
-        """End it: its request takes too long to arrive, or none comes."""
-        self.gate.arrived(self)
+    def look(self, now_s: float) -> None:
+        """End it if its request, or the first byte of one, is late, or if nothing of its answer is taken."""
+        if self.transport.is_closing() or self.flow.write_paused:
+            self._stuck_s = min(self._stuck_s, now_s + STUCK_S)
+            if self._stuck_s <= now_s:
+                self.transport.abort()
+            return
+        self._stuck_s = math.inf
+        if self._due_s <= now_s:
+            self._expire()
+
+    # Inside
+
+    def _expire(self) -> None:
+        self._due_s = math.inf
         cycle = self.cycle
         if self._in_head or (cycle is not None and cycle.more_body and not cycle.response_started):
             self._end(too_slow(self.gate.limits.request_timeout_s))
         else:
             self.transport.close()
 
-    # Inside
-
     def _await(self) -> None:
-        self.due_s = self.loop.time() + self.gate.limits.request_timeout_s
-        self.gate.wait_for(self)
-
-    def _grow(self, size: int) -> None:
-        self._head += size
-        if self._head > self.gate.limits.header_bytes:
-            self._fail(head_too_large(self.gate.limits.header_bytes))
+        self._due_s = self.loop.time() + self.gate.limits.request_timeout_s
 
     def _fail(self, wrong: Refusal) -> None:
         """Stop the parser."""

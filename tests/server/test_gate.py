@@ -1,5 +1,4 @@
 import asyncio
-import math
 
 import pytest
 
@@ -11,12 +10,11 @@ from tests.resolvers.frames import eventually
 
 
 class FakeRequest:
-    def __init__(self, due_s: float) -> None:
-        self.due_s = due_s
-        self.expired = 0
+    def __init__(self) -> None:
+        self.looks: list[float] = []
 
-    def expire(self) -> None:
-        self.expired += 1
+    def look(self, now_s: float) -> None:
+        self.looks.append(now_s)
 
 
 class FakeSocket:
@@ -34,13 +32,14 @@ async def gate() -> Gate:
     return Gate(Limits(messages_per_second=10, idle_timeout_s=100))
 
 
-async def test_what_is_late_is_expired_and_what_arrived_is_not(gate: Gate) -> None:
-    late, soon, arrived, done = FakeRequest(5), FakeRequest(6), FakeRequest(5), FakeRequest(math.inf)
-    for one in (late, soon, arrived, done):
-        gate.wait_for(one)
-    gate.arrived(arrived)
+async def test_requests_look_at_the_time_until_they_are_gone(gate: Gate) -> None:
+    here, gone = FakeRequest(), FakeRequest()
+    for one in (here, gone):
+        gate.join_request(one)
     gate.look(5)
-    assert [one.expired for one in (late, soon, arrived, done)] == [1, 0, 0, 0]
+    gate.leave_request(gone)
+    gate.look(6)
+    assert (here.looks, gone.looks) == ([5, 6], [5])
 
 
 async def test_a_socket_may_say_so_much_at_once_and_then_so_much_a_second(gate: Gate) -> None:
@@ -77,21 +76,22 @@ async def test_a_socket_is_closed_when_it_was_silent_for_so_long_with_nothing_op
 
 async def test_a_failing_connection_does_not_stop_the_looks(gate: Gate) -> None:
     class Broken(FakeRequest):
-        def expire(self) -> None:
-            gate.arrived(self)
+        def look(self, now_s: float) -> None:
+            super().look(now_s)
+            gate.leave_request(self)
             raise RuntimeError("broken")
 
-    broken, late = Broken(0), FakeRequest(0)
-    gate.wait_for(broken)
-    gate.wait_for(late)
+    broken, here = Broken(), FakeRequest()
+    gate.join_request(broken)
+    gate.join_request(here)
     failures: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
 
-    async def is_expired() -> bool:
-        return bool(late.expired)
+    async def is_looked_at() -> bool:
+        return bool(broken.looks and here.looks)
 
-    await eventually(is_expired)
-    assert len(failures) <= 1
+    await eventually(is_looked_at)
+    assert [str(one) for one in failures] == ["broken"]
 
 
 async def test_a_proxys_own_address_counts_for_nobody() -> None:

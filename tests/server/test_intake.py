@@ -1,5 +1,6 @@
 """HTTP connections in a real uvicorn: what is one too many, too large or too slow, and what is just so."""
 
+import asyncio
 import json
 import queue
 import socket
@@ -13,7 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from server.gate import EXTENSION, Gate
-from server.intake import MAX_PIPELINED, Intake
+from server.intake import MAX_PIPELINED, STUCK_S, Intake
 from server.limits import Limits
 from tests.server import connections
 from tests.server.connections import WAIT_S, Event, Server, to_the_end, upgrade
@@ -254,6 +255,38 @@ def test_an_answer_may_take_its_time(loop: str) -> None:
         assert gone.empty()
         raw.close()
         assert gone.get(timeout=WAIT_S) == "http.disconnect"
+
+
+def narrow(server: Server) -> socket.socket:
+    """Return a connection whose system takes little for it."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.settimeout(WAIT_S)
+    raw.connect(("127.0.0.1", server.port))
+    return raw
+
+
+@pytest.mark.parametrize("more", [True, False], ids=["under way", "complete"])
+def test_who_takes_nothing_of_an_answer_is_dropped(loop: str, more: bool) -> None:
+    ended: queue.Queue[str] = queue.Queue()
+
+    async def app(_: Event, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": bytes(20_000_000), "more_body": more})
+        ended.put((await receive())["type"])
+
+    with guarded(Limits(), loop, app) as (server, gate), narrow(server) as raw:
+        raw.sendall(GET)
+        connections.until(raw, b"\r\n\r\n")
+        now_s = server.call(lambda: asyncio.get_running_loop().time())
+        server.call(gate.look, now_s)
+        server.call(gate.look, now_s + STUCK_S - 5)
+        assert server.call(lambda: gate.census.statistics().connections) == 1
+        server.call(gate.look, now_s + STUCK_S)
+        assert ended.get(timeout=WAIT_S) == "http.disconnect"
+        with suppress(ConnectionResetError):
+            assert len(to_the_end(raw)) < 20_000_000
 
 
 def test_a_websocket_is_not_waited_for(loop: str) -> None:
