@@ -67,6 +67,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     password: str = ""
     """The bcrypt hash of its password."""
     meter: str = ""
+    mqtt_only: bool = False
+    """May not use NATS's own protocol, whose headers say more than a reading needs."""
 
     @property
     def inbox(self) -> str:
@@ -138,7 +140,7 @@ class Accounts:
             self._give_key(users, user, renew=renew)
         return self.seed(user.name)
 
-    def add_meter(self, community: str, meter: str, *, renew: bool = False) -> Login:
+    def add_meter(self, community: str, meter: str, *, mqtt_only: bool = False, renew: bool = False) -> Login:
         """Give a meter a user name and a password, which is returned and not kept.
 
         Raises AccountsError where it has one, unless `renew` asks for another.
@@ -151,7 +153,14 @@ class Accounts:
                     f"{name} has credentials, and the password was shown when they were made: --rotate makes new ones"
                 )
             hashed = bcrypt.hashpw(password.encode("ascii"), bcrypt.gensalt(_BCRYPT_COST)).decode("ascii")
-            users[name] = User(name=name, role="meter", communities=(community,), meter=meter, password=hashed)
+            users[name] = User(
+                name=name,
+                role="meter",
+                communities=(community,),
+                meter=meter,
+                password=hashed,
+                mqtt_only=mqtt_only,
+            )
         return Login(name, password, f"readings.{name}", users[name].inbox)
 
     def remove(self, name: str) -> None:
@@ -213,7 +222,8 @@ def _users(account: Account, users: Iterable[User]) -> str:
 def _entry(user: User) -> dict[str, Any]:
     entry: dict[str, Any] = {"nkey": user.nkey} if user.nkey else {"user": user.name}
     if user.password:
-        entry |= {"password": user.password, "allowed_connection_types": ["STANDARD", "MQTT"]}
+        kinds = ["MQTT"] if user.mqtt_only else ["STANDARD", "MQTT"]
+        entry |= {"password": user.password, "allowed_connection_types": kinds}
     permissions = permissions_of(user.role, user.inbox, user.communities, user.meter)
     if permissions is not None:
         entry["permissions"] = {

@@ -107,7 +107,7 @@ def config(
     "meter",
     help=(
         "Give a meter credentials, with which it may publish its own readings and nothing else. "
-        "The password is shown once.\n\n**Examples**\n\n    commonwatt nats meter sonnenhang bakery-grid\n\n"
+        "The password is shown once.\n\n**Examples**\n\n    commonwatt nats meter sonnenhang bakery-grid --mqtt-only\n\n"
         "    commonwatt nats meter sonnenhang bakery-grid --nats-url tls://nats.example.org --json"
     ),
 )
@@ -116,6 +116,7 @@ def meter(
     settings: Settings,
     community: Annotated[str, typer.Argument(help="Id of the community.")],
     meter: Annotated[str, typer.Argument(help="Id of the meter.")],
+    mqtt_only: Annotated[bool, typer.Option("--mqtt-only", help="Not by NATS's own protocol.")] = False,
     rotate: _Rotate = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     directory: _Directory = None,
@@ -123,7 +124,7 @@ def meter(
     """Give a meter credentials."""
 
     def work(accounts: Accounts) -> None:
-        login = accounts.add_meter(community, meter, renew=rotate)
+        login = accounts.add_meter(community, meter, mqtt_only=mqtt_only, renew=rotate)
         where = urlsplit(settings.nats_url.partition(",")[0])
         rows = {
             "host": where.hostname or "127.0.0.1",

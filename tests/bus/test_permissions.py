@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
@@ -193,6 +194,17 @@ async def test_a_meter_speaks_mqtt_with_the_same_credentials_and_the_same_rights
         found += [(message.subject, message.data) for message in await reader.next_batch(5)]
     await reader.close()
     assert found == [("readings.sunfield.m1", b"with QoS 0"), ("readings.sunfield.m1", b"with QoS 1")]
+
+
+async def test_a_meter_for_mqtt_alone_does_not_get_in_by_nats(strict: StrictNats) -> None:
+    assert strict.mqtt_port is not None
+    login = strict.accounts.add_meter("sunfield", "m3", mqtt_only=True, renew=True)
+    await strict.reload()
+    async with MqttDevice(strict.mqtt_port, login.user, login.password) as device:
+        assert device.return_code == 0
+    with pytest.raises(NatsError, match="Authorization Violation"):
+        async with strict.connected(login):
+            pass
 
 
 async def test_a_gateway_writes_batches_for_its_community_once(strict: StrictNats, streams: Bus) -> None:
