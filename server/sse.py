@@ -20,7 +20,9 @@ from starlette.types import Receive, Send
 
 from resolvers.access import Viewer
 from resolvers.alerts import Alerts, Event
+from schema.build import make_reference
 from schema.context import Context
+from schema.errors import translate
 from schema.operations import OperationError
 from server.documents import Request
 from server.drain import Leave
@@ -93,6 +95,9 @@ class Streams:
                 work.result()
         except TimeoutError:
             log.info("event stream took nothing for too long, ending it", seconds=STALL_S)
+        except Exception as error:
+            masked = translate(GraphQLError(str(error), original_error=error), make_reference)
+            await stream.complete(refusal([masked]).json)
 
     async def _work(self, stream: "_Stream", opened: Request | Result, last_event_id: str | None) -> None:
         member = Member(stream, stream, _NEXT, end=_END, framed=False)

@@ -258,3 +258,19 @@ async def test_a_stream_that_is_aborted_ends_though_its_client_takes_nothing() -
         member.wire.abort()
         await running
     assert stand.hub.statistics().members == 0
+
+
+async def test_what_nobody_expected_is_masked_and_completes_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand, client = Stand(Clock()), Client()
+    opened = Documents(stand.operations).open({"query": HOME})
+    monkeypatch.setattr(stand.hub, "subscribe", lambda *_: 1 / 0)
+    streams = Streams(stand.hub, Answering(), GUARD, 12.0)
+    async with asyncio.timeout(10):
+        await streams.run(opened, CONTEXT, None, client.receive, client.send)
+    assert client.over
+    _, data, end = client.sent.split(b"data: ")
+    assert b"event: complete" in data + end
+    (error,) = json.loads(data.partition(b"\n")[0])["errors"]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert error["extensions"]["reference"] in error["message"]
+    assert "division" not in error["message"]
