@@ -63,7 +63,7 @@ def best_hours(cursor: duckdb.DuckDBPyConnection, party: Party, next_ms: int, no
     if score is None:
         return BestHours(hours=[], reason=f"less than {_LEAST_SCORED + _LEAST_PAST} comparable days are settled")
     if score.error_wh >= score.yesterday_error_wh or score.brier > score.yesterday_brier:
-        reason = "past days tell less about this community's next day than the day before it does"
+        reason = "past days tell no more about this community's next day than the day before it does"
         return BestHours(hours=[], reason=reason, score=score)
     hours = []
     for start in starts(now, now + next_ms, "HOUR", party.zone):
@@ -114,11 +114,11 @@ def expect(past: Past, day: date, hour: int) -> Expected | None:
     )
 
 
-def backtest(past: Past) -> Score | None:
-    """Return how `expect` did on the latest days, and how yesterday did; None where too few days are known."""
-    days = sorted({day for day, _ in past})[-_SCORED:]
+def backtest(past: Past, days: int = _SCORED) -> Score | None:
+    """Return how `expect` did on the latest days, and how yesterday did; None where too few are known."""
+    latest = sorted({day for day, _ in past})[-days:]
     rows: list[tuple[date, Expected, int, int]] = []
-    for day in days:
+    for day in latest:
         for hour in range(24):
             happened, yesterday = past.get((day, hour)), past.get((day - _ONE_DAY, hour))
             if happened is None or yesterday is None:
