@@ -107,7 +107,8 @@ def config(
     "meter",
     help=(
         "Give a meter credentials, with which it may publish its own readings and nothing else. "
-        "The password is shown once.\n\n**Examples**\n\n    commonwatt nats meter sonnenhang bakery-grid --mqtt-only\n\n"
+        "The password is shown once.\n\n**Examples**\n\n"
+        "    commonwatt nats meter sonnenhang bakery-grid --mqtt-only\n\n"
         "    commonwatt nats meter sonnenhang bakery-grid --nats-url tls://nats.example.org --json"
     ),
 )
