@@ -1,7 +1,7 @@
 """Best hours: comparable days, how sure, and when nothing is said."""
 
 import random
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from bus.history import BestHours
 from history.forecast import backtest, best_hours, expect
 from history.totals import Party
-from tests.history.ledger import DAY, QUARTER, Ledger, interval, ms, row
+from tests.history.ledger import DAY, QUARTER, VIENNA, Ledger, interval, ms, row
 
 MONDAY = date(2026, 6, 1)
 HOUR = 4 * QUARTER
@@ -24,7 +24,7 @@ def sunny(days: int, noise: int = 0, *, begin: int = BEGIN, missing: int = 0) ->
         extra = dice.randint(-noise, noise) if noise else 0
         intervals = []
         for at in range(begin + day * DAY, begin + (day + 1) * DAY, QUARTER):
-            noon = 40 <= at % DAY // QUARTER < 56  # 10:00 to 14:00 UTC
+            noon = 12 <= datetime.fromtimestamp(at / 1000, VIENNA).hour < 16
             export_wh = max(0, 500 + extra) if noon else 0
             rows = [
                 row(home, at, import_wh=100, export_wh=export_wh, quality="MISSING" if missing > place else "MEASURED")
