@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from commonwatt.files import allow_files
 from commonwatt.running import connected
 from commonwatt.settings import Settings, SettingsError
 from commonwatt.signing import tokens_of
@@ -57,6 +58,7 @@ async def serve_graphql(settings: Settings, *, shared: bool = False) -> None:
         device_token_life_s=settings.device_token_days * 86_400,
         public_url=settings.public_url,
     )
+    allow_files(settings.max_connections)
     async with AsyncExitStack() as stack:
         async with answering(settings.host, settings.port, shared=shared):
             bus = await stack.enter_async_context(connected(settings, "serve"))
