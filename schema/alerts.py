@@ -8,6 +8,7 @@ from bus.identifiers import COMMUNITY_ALERTS, home_key
 from resolvers.alerts import Event, Page
 from schema.enums import AlertKind
 from schema.fields import SOURCE, shows
+from schema.paging import PageEnd, PageInfo
 from schema.scalars import Cursor, DateTime, Watts
 
 
@@ -22,9 +23,9 @@ def _itself(root: Any) -> Any:
     return root
 
 
-def _end(root: Any) -> Cursor | None:
+def _end(root: Any) -> Any:
     page: Page = root
-    return Cursor(page.events[-1].cursor) if page.events else None
+    return PageEnd(page.more, page.events[-1].cursor if page.events else None)
 
 
 @strawberry.type(description="An event that must not be missed.")
@@ -51,17 +52,7 @@ class AlertEdge:
     node: Alert = strawberry.field(resolver=_itself, description="The alert.")
 
 
-@strawberry.type(description="Where a page ends.")
-class PageInfo:
-    has_next_page: bool = shows("more", "Whether there are more after it.")
-
-    end_cursor: Cursor | None = strawberry.field(
-        resolver=_end,
-        description="The cursor of its last item, to ask for the next page with; null if it is empty.",
-    )
-
-
 @strawberry.type(description="A page of alerts, oldest first.")
 class AlertConnection:
     edges: list[AlertEdge] = shows("events", "The alerts.")
-    page_info: PageInfo = strawberry.field(resolver=_itself, description="Where the page ends.")
+    page_info: PageInfo = strawberry.field(resolver=_end, description="Where the page ends.")

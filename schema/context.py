@@ -1,14 +1,16 @@
 """What resolvers of fields reach: handed down with each operation, never global."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import strawberry
 
 from resolvers.access import Viewer
 from resolvers.alerts import Alerts
 from resolvers.directory import View
+from resolvers.history import History
 from resolvers.live import Live
 from resolvers.pairing import Pairing
+from resolvers.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Context:
     """Who asks; None: sign-in is off, everybody sees everything."""
     pairing: Pairing | None = None
     """What pairs devices with homes; None: sign-in is off, no device needs a token."""
+    history: History | None = None
+    """What has been settled; None: it cannot be had here."""
+    turns: Turns = field(default_factory=Turns)
+    """How many questions about it are under way at a time."""
 
 
 Info = strawberry.Info[Context, None]

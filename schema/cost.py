@@ -37,6 +37,7 @@ LENGTHS: Final[Mapping[str, int]] = {
     "Query.communities": 2,  # most viewers have one
     "Query.devices": 100,
     "Community.homes": 1000,
+    "BestHours.hours": 49,
 }
 """How long lists without `first` are taken to be: as long as they may become, but for the first one."""
 OTHER_LENGTH: Final = 100

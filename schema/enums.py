@@ -55,3 +55,43 @@ class AlertKind(Enum):
     METER_BACK = enum_value("METER_BACK", description="A silent meter is heard again.")
     IMPORT_PEAK_STARTED = enum_value("IMPORT_PEAK_STARTED", description="The home draws more than its own limit.")
     IMPORT_PEAK_ENDED = enum_value("IMPORT_PEAK_ENDED", description="The home draws less than its own limit again.")
+
+
+@strawberry.enum(description="How long the periods are into which a time range is cut, by local time of the community.")
+class Resolution(Enum):
+    QUARTER_HOUR = enum_value(
+        "QUARTER_HOUR",
+        description="Interval by interval, as they were settled: 15 minutes where nothing else is agreed.",
+    )
+    HOUR = enum_value("HOUR", description="Full hours of the local clock.")
+    DAY = enum_value("DAY", description="Local days: of 23 or 25 hours where clocks change.")
+    WEEK = enum_value("WEEK", description="Weeks that begin on Monday.")
+    MONTH = enum_value("MONTH", description="Calendar months.")
+    YEAR = enum_value("YEAR", description="Calendar years.")
+
+
+@strawberry.enum(description="What a time range is compared with.")
+class Baseline(Enum):
+    PREVIOUS_PERIOD = enum_value(
+        "PREVIOUS_PERIOD",
+        description="As much time before it: as many months or days where it is made of whole ones.",
+    )
+    PREVIOUS_YEAR = enum_value("PREVIOUS_YEAR", description="The same days of the year before.")
+    COMMUNITY_AVERAGE = enum_value(
+        "COMMUNITY_AVERAGE",
+        description="The mean of the other homes of the community in the same intervals, where at least 4 others "
+        "were measured. A community has none.",
+    )
+
+
+@strawberry.enum(description="Where energy came from or went to, on a statement.")
+class LineKind(Enum):
+    FROM_SUPPLIER = enum_value(
+        "FROM_SUPPLIER", description="Drawn from the grid and not shared: at the supplier's price."
+    )
+    FROM_COMMUNITY = enum_value("FROM_COMMUNITY", description="Of others' production: at the community's price.")
+    GRID_FEE_REDUCTION = enum_value(
+        "GRID_FEE_REDUCTION", description="What the grid fees are lower for energy of the community."
+    )
+    TO_COMMUNITY = enum_value("TO_COMMUNITY", description="Injected and used by others: at the community's price.")
+    TO_GRID = enum_value("TO_GRID", description="Injected and used by nobody here: at the feed-in price.")

@@ -4,6 +4,8 @@
 
     NOT_FOUND             there is no such community or home
     UNAVAILABLE           the answer is not here yet: ask again in a moment
+    OUT_OF_RANGE          a time range, number or cursor is not allowed: the message says which one is
+    TOO_FEW_HOMES         a mean of so few homes that one of them could be told from it
     CURSOR_EXPIRED        alerts after the cursor are gone; `extensions.oldest` is the oldest cursor that works
     TOO_SLOW              alerts came faster than they were taken; resume after `extensions.cursor`
     PAIRING_REFUSED       whoever asks can have nothing to do with the pairing of devices
@@ -34,6 +36,7 @@ from resolvers.errors import (
     TooSlowError,
     UserCodeError,
 )
+from resolvers.history import OutOfRangeError, TooFewHomesError
 from schema.scalars import show_cursor
 
 log = structlog.get_logger(__name__)
@@ -41,6 +44,8 @@ log = structlog.get_logger(__name__)
 _CODES: Final[dict[type[Exception], str]] = {
     NotFoundError: "NOT_FOUND",
     NotReadyError: "UNAVAILABLE",
+    OutOfRangeError: "OUT_OF_RANGE",
+    TooFewHomesError: "TOO_FEW_HOMES",
     PairingError: "PAIRING_REFUSED",
     UserCodeError: "PAIRING_CODE_UNKNOWN",
     TooManyCodesError: "TOO_MANY_CODES",

@@ -12,8 +12,14 @@ from resolvers.directory import Household
 from schema.context import Info
 from schema.enums import AllocationKey
 from schema.fields import shows
+from schema.history import IntervalConnection, best_hours, compare, intervals, summary
 from schema.live import CommunityLive, HomeLive
 from schema.scalars import Duration, Ratio
+from schema.totals import BestHours, Comparison, EnergyTotals
+
+_FINE = "At most 5 years by QUARTER_HOUR and HOUR, 100 years by the others."
+_AWAY = "An error UNAVAILABLE while the history is away."
+_HIDDEN = "An error NOT_FOUND where `live` is one."
 
 
 def _homes(root: Any, info: Info) -> Any:
@@ -57,6 +63,17 @@ class Home:
     live: HomeLive | None = strawberry.field(
         resolver=_home_live, description="The home at this moment; null before its first reading."
     )
+    intervals: IntervalConnection | None = strawberry.field(
+        resolver=intervals, description=f"What the home did, period by period, as it is settled. {_FINE} {_AWAY}"
+    )
+    summary: EnergyTotals | None = strawberry.field(
+        resolver=summary, description=f"What the home did in a time, in one sum; null where nothing is settled. {_AWAY}"
+    )
+    compare: Comparison | None = strawberry.field(
+        resolver=compare,
+        description="What the home did in a time, beside an earlier time or the mean of other homes. An error "
+        f"TOO_FEW_HOMES where from a mean one home could be told. {_AWAY}",
+    )
     community: "Community" = shows("community", "The community of the home.")
 
 
@@ -75,4 +92,20 @@ class Community:
         resolver=_community_live,
         description="The community at this moment; null before its first reading. An error NOT_FOUND in a community "
         "of fewer than 5 homes whose members did not agree to see its totals.",
+    )
+    intervals: IntervalConnection | None = strawberry.field(
+        resolver=intervals,
+        description=f"What its homes did together, period by period, as it is settled. {_FINE} {_AWAY} {_HIDDEN}",
+    )
+    summary: EnergyTotals | None = strawberry.field(
+        resolver=summary,
+        description=f"What its homes did together in a time, in one sum; null where nothing is settled. {_AWAY} "
+        f"{_HIDDEN}",
+    )
+    compare: Comparison | None = strawberry.field(
+        resolver=compare, description=f"What its homes did together in a time, beside an earlier one. {_AWAY} {_HIDDEN}"
+    )
+    best_hours: BestHours | None = strawberry.field(
+        resolver=best_hours,
+        description=f"When there will probably be a surplus: the time to use energy. {_AWAY} {_HIDDEN}",
     )

@@ -54,7 +54,23 @@ def show_time(value: Any) -> str:
     return f"{text}.{milliseconds:03}Z" if milliseconds else f"{text}Z"
 
 
-_RANGES: Final = "every takes PT0.1S to PT1H, maxSilence PT1S to PT24H"
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time(value: Any) -> int:
+    """Return a time of RFC 3339 in ms since 1970 UTC, what is finer cut off; raise ValueError."""
+    if isinstance(value, str) and _TIME.fullmatch(value.upper()):
+        try:
+            return (datetime.fromisoformat(value.upper()) - _EPOCH) // timedelta(milliseconds=1)
+        except ValueError:
+            pass
+    raise ValueError(
+        f"{str(value)[:40]!r} is no time of RFC 3339: date, time and offset, such as 2030-06-01T00:00:00+02:00"
+    )
+
+
+_RANGES: Final = "every takes PT0.1S to PT1H, maxSilence PT1S to PT24H, next up to PT48H"
 
 
 def show_duration(value: timedelta) -> str:
@@ -177,13 +193,14 @@ def scalar_map() -> dict[object, ScalarDefinition]:
         DateTime: strawberry.scalar(
             name="DateTime",
             description='A time in UTC after RFC 3339, such as "2030-06-01T10:15:00Z"; '
-            "milliseconds are given only where they are not zero.",
+            "milliseconds are given only where they are not zero. Other offsets than Z are understood.",
             specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
             serialize=show_time,
+            parse_value=parse_time,
         ),
         Cursor: strawberry.scalar(
             name="Cursor",
-            description="A place in a sequence of events, to go on from: opaque, to be given back as it came.",
+            description="A place in a sequence, to go on from: opaque, to be given back as it came.",
             serialize=show_cursor,
             parse_value=parse_cursor,
         ),

@@ -21,6 +21,7 @@ from bus.errors import BusError
 from bus.registry import Registry
 from resolvers.alerts import Alerts
 from resolvers.directory import Directory
+from resolvers.history import History
 from resolvers.live import Live
 from schema.build import build_schema, make_reference
 from schema.context import Context
@@ -69,7 +70,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         token_life_s=options.device_token_life_s,
         public_url=options.public_url,
     )
-    schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing)
+    schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing, history=History(bus))
     sign_in = SignIn(options.tokens, everything, directory)
     guard = Guard(directory, now_ms=_now_ms, is_revoked=sign_in.is_revoked)
     executor = Executor(schema)

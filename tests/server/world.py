@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 from graphql import GraphQLEnumType, GraphQLField, GraphQLObjectType, get_named_type, is_object_type
 
+import bus.history as settled
 from bus.community import Community, Member, Version
 from bus.identifiers import COMMUNITY_ALERTS, home_key
 from bus.messages import Alert, AlertKind, CommunityState, HomeState, Today, encode
@@ -19,6 +20,7 @@ from resolvers.access import Viewer, grant
 from resolvers.alerts import Alerts, Event, Page
 from resolvers.directory import Directory
 from resolvers.feed import Counts, Feed, LiveHome
+from resolvers.history import History as Ledger
 from resolvers.live import Live
 from schema.context import Context
 from server.signin import SignIn
@@ -30,6 +32,15 @@ COMMUNITIES: Final = ("hill", "lane", "quay")
 HOMES: Final = ("a", "b", "c", "d", "e", "f")
 PEOPLE: Final = ("anna", "bert", "cora", "olga")
 SUBJECTS: Final = (*PEOPLE, "nobody", "operator:", "community:", *(f"home:{home}" for home in HOMES))
+_FIXED: Final[dict[str, tuple[str, ...]]] = {
+    "from": ('"2030-01-01T00:00:00Z"',),
+    "to": ('"2030-01-01T01:00:00Z"', '"2030-02-01T00:00:00+01:00"'),
+    "resolution": ("HOUR", "YEAR"),
+    "with": ("PREVIOUS_PERIOD", "PREVIOUS_YEAR"),  # a mean tells of other homes
+    "next": ('"PT3H"',),
+    "month": ('"2030-01"', '"2030"'),
+}
+"""Values of the arguments that name nobody."""
 NOWHERE: Final = ("", "x", "hill.x", "Hill.a", "hill.a ", "hill", "hill.a.b", "nowhere.a", "hill.community")
 
 
@@ -57,7 +68,8 @@ class World:
         for place in self.places.values():
             self.register(place.community)
             self.show(place.community.id)
-        everything = Context(self.directory, cast(Live, _Figures(self)), cast(Alerts, _Bulletins(self)))
+        live, alerts, history = _Figures(self), _Bulletins(self), _Ledger(self)
+        everything = Context(self.directory, cast(Live, live), cast(Alerts, alerts), history=cast(Ledger, history))
         self.everything = everything
         self.sign_in = SignIn(cast(Tokens, _Porter(viewers)), everything, self.directory)
 
@@ -97,6 +109,30 @@ class _Figures:
 
     async def home(self, community: str, home: str) -> LiveHome | None:
         return self._world.feed(community).live_home(home)
+
+
+class _Ledger:
+    """Settled data of a home or a community that tells its state."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def intervals(self, community: str, home: str | None, *_: Any, **__: Any) -> settled.Page:
+        totals = await self.summary(community, home)
+        return settled.Page(periods=[] if totals is None else [totals], has_next=False)
+
+    async def summary(self, community: str, home: str | None, *_: Any) -> settled.Totals | None:
+        place = self._world.places[community]
+        state = place.state if home is None else place.homes.get(home)
+        return None if state is None else make_settled(Random(repr(state)))
+
+    async def compare(self, community: str, home: str | None, *_: Any) -> settled.Comparison:
+        totals = await self.summary(community, home)
+        return settled.Comparison(totals=totals, baseline=totals)
+
+    async def best_hours(self, community: str, next_ms: int) -> settled.BestHours:
+        surplus_w = int(self._world.places[community].state.surplus_power_w)
+        return settled.BestHours(hours=[settled.Hour(start=0, end=next_ms, surplus_wh=surplus_w, sure=0.5)])
 
 
 class _Bulletins:
@@ -183,6 +219,16 @@ def make_totals(random: Random, key: str) -> CommunityState:
     changes = {name: _figure(random) for name in ("power_import_w", "surplus_power_w", "load_w", "shared_power_w")}
     trend = random.choice(("RISING", "STEADY", "FALLING"))
     return community_state(key, **changes, trend=trend, today=_today(random), measured_at=random.randrange(10**12))
+
+
+def make_settled(random: Random) -> settled.Totals:
+    """Return any totals of the first hour of 2030."""
+    figures = {one: random.randrange(10**6) for one in settled.Totals.__struct_fields__}
+    start, worth = 1_893_456_000_000, str(random.randrange(10**4))
+    fixed = {"start": start, "end": start + 3_600_000, "peak_import_at": start, "final": figures["intervals"]}
+    worths = dict.fromkeys(("saving", "credit", "co2_avoided_g"), worth)
+    ratios = dict.fromkeys(("self_sufficiency", "self_consumption"), random.choice((None, 0.25)))
+    return settled.Totals(**cast(Any, figures | fixed | worths | ratios | {"currency": random.choice((None, "EUR"))}))
 
 
 def _figure(random: Random) -> float:
@@ -292,6 +338,8 @@ class Asker:
             return self._random.choice((None, "1", "2"))
         if argument == "after":
             return self._random.choice((None, '"0"', '"3"'))
+        if argument in _FIXED:
+            return self._random.choice(_FIXED[argument])
         return '"x"'  # a code
 
     def id(self) -> str:
