@@ -196,15 +196,21 @@ async def test_a_meter_speaks_mqtt_with_the_same_credentials_and_the_same_rights
     assert found == [("readings.sunfield.m1", b"with QoS 0"), ("readings.sunfield.m1", b"with QoS 1")]
 
 
-async def test_a_meter_for_mqtt_alone_does_not_get_in_by_nats(strict: StrictNats) -> None:
+async def test_a_meter_for_mqtt_alone_does_not_get_in_by_nats_and_once_removed_not_at_all(strict: StrictNats) -> None:
     assert strict.mqtt_port is not None
     login = strict.accounts.add_meter("sunfield", "m3", mqtt_only=True, renew=True)
     await strict.reload()
-    async with MqttDevice(strict.mqtt_port, login.user, login.password) as device:
-        assert device.return_code == 0
     with pytest.raises(NatsError, match="Authorization Violation"):
         async with strict.connected(login):
             pass
+    async with MqttDevice(strict.mqtt_port, login.user, login.password) as device:
+        assert device.return_code == 0
+        strict.accounts.remove(login.user)
+        await strict.reload()
+        with pytest.raises((EOFError, ConnectionError)):
+            await device.publish("readings/sunfield/m3", b"too late")
+    async with MqttDevice(strict.mqtt_port, login.user, login.password) as device:
+        assert device.return_code == 5
 
 
 async def test_a_gateway_writes_batches_for_its_community_once(strict: StrictNats, streams: Bus) -> None:
