@@ -12,8 +12,11 @@ from typer.testing import CliRunner, Result
 
 from bus.accounts import Accounts
 from bus.broker import free_port
+from bus.client import Bus
 from bus.configuration import server_configuration
+from bus.errors import UnavailableError
 from bus.nkey import public_nkey
+from bus.settings import NatsSettings
 from commonwatt.cli import app
 from tests.bus.strict import StrictNats
 from tests.commonwatt.tree import command, environment
@@ -257,3 +260,57 @@ def test_a_command_with_the_key_of_another_role_ends_with_one_line_that_says_why
     assert re.fullmatch(
         rf"commonwatt: nkey {nkey} \(.*{role}/nats\.nk\) may not publish to {subject}: give this process .*", line
     )
+
+
+# --- up ---
+
+
+class ClosedUp:
+    """`commonwatt up` that lets nobody in without credentials."""
+
+    def __init__(self, directory: Path) -> None:
+        self._out = directory / "up.out"
+        words = ("up", "--port", "0", "--nats-port", "0", "--homes", "2", "--data-dir", str(directory / "data"))
+        with self._out.open("wb") as out:
+            self.process = subprocess.Popen(
+                command(*words),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment(COMMONWATT_NATS_OPEN="false"),
+            )
+
+    @property
+    def said(self) -> str:
+        return self._out.read_text("utf-8")
+
+    @property
+    def nats_url(self) -> str | None:
+        """The address of its NATS, once it is up."""
+        found = re.search(r"^NATS +(\S+)", self.said, re.MULTILINE)
+        return found and found[1]
+
+    def show_registry(self, seed: Path) -> str:
+        """Return what `commonwatt registry show` prints with a key."""
+        words = command("registry", "show", "--nats-url", str(self.nats_url), "--nats-nkey-seed", str(seed))
+        return subprocess.run(words, capture_output=True, text=True, timeout=30, env=environment()).stdout
+
+
+@pytest.fixture
+def closed_up(tmp_path: Path) -> Iterator[ClosedUp]:
+    up = ClosedUp(tmp_path)
+    yield up
+    up.process.terminate()
+    up.process.wait(20)
+
+
+@pytest.mark.slow
+async def test_a_closed_up_works_and_lets_in_who_has_a_key(closed_up: ClosedUp, accounts: Accounts) -> None:
+    async def is_up() -> bool:
+        return closed_up.nats_url is not None
+
+    await eventually(is_up, timeout=60)
+    with pytest.raises(UnavailableError, match="Authorization Violation"):
+        await Bus.connect(NatsSettings(url=str(closed_up.nats_url)), name="test", patience_s=1)
+    assert "Demo community" in closed_up.show_registry(accounts.seed("operator"))
+    assert "refuses" not in closed_up.said
