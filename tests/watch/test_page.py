@@ -1,124 +1,86 @@
-"""The watch page: strict by its markup, alive in a real browser."""
+"""The watch page as it is served: built from its sources, strict, small, and its own."""
 
-import os
+import importlib.util
+import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.watch.stand import Light, Stand, a_home, unknown
+from tests.watch.web_browser import ARGUMENTS, WEB
 
-WEB = Path(__file__).parents[2] / "watch" / "web"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+__all__ = ["ARGUMENTS"]
+
+SHELL = [WEB / name for name in ("index.html", "watch.css", "watch.js", "sw.js", "manifest.webmanifest", "icon.svg")]
+MARKUP = (WEB / "index.html").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not there")
-        pytest.skip("chromium is not there")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build", WEB / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which nothing may fail but a connection."""
-    failures: list[str] = []
-    page = browser.new_page()
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if "Content Security Policy" in line.text else None)
-    yield page
-    page.close()
-    assert failures == []
+def test_the_script_and_the_worker_are_what_their_sources_make(build: ModuleType) -> None:
+    script = build.script()
+    advice = "run `python watch/web/build.py`, and commit what it writes"
+    assert (WEB / "watch.js").read_text("utf-8") == script, advice
+    assert (WEB / "sw.js").read_text("utf-8") == build.worker(script), advice
 
 
-def test_the_page_has_a_strict_policy_and_nothing_inline() -> None:
-    markup = (WEB / "index.html").read_text("utf-8")
-    policy = re.search(r'http-equiv="Content-Security-Policy"\s+content="([^"]*)"', markup)
-    assert policy is not None
-    assert "default-src 'none'" in policy[1]
-    assert "unsafe" not in policy[1]
-    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", markup) == []
+def test_two_modules_that_declare_one_name_are_not_joined(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "main.js").write_text('import { a } from "./other.js";\nconst b = a;\n', "utf-8")
+    (tmp_path / "other.js").write_text("export const a = 1;\nfunction b() {\n}\n", "utf-8")
+    vars(build)["SOURCES"] = tmp_path
+    with pytest.raises(build.BuildError, match="declare b"):
+        build.script()
 
 
-def test_the_page_loads_its_own_files_only_and_by_relative_names() -> None:
-    markup = (WEB / "index.html").read_text("utf-8")
-    names = set(re.findall(r'(?:src|href)="([^"]*)"', markup))
-    assert names - {"data:,"} == {"watch.css", "watch.js"}
-    assert all((WEB / name).is_file() for name in ("watch.css", "watch.js"))
-    assert "://" not in markup + (WEB / "watch.js").read_text("utf-8") + (WEB / "watch.css").read_text("utf-8")
+def test_the_worker_keeps_every_file_of_the_shell() -> None:
+    kept = re.search(r"const FILES = (\[.*?\]);", (WEB / "sw.js").read_text("utf-8"))
+    assert kept is not None
+    assert set(json.loads(kept[1])) == {"./"} | {path.name for path in SHELL} - {"index.html", "sw.js"}
 
 
-def test_the_whole_page_is_under_30_kb() -> None:
-    assert sum(path.stat().st_size for path in WEB.iterdir()) < 30_000
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", MARKUP) == []
+    names = set(re.findall(r'(?:src|href)="([^"]*)"', MARKUP))
+    assert names == {"watch.css", "watch.js", "icon.svg", "icon-192.png", "manifest.webmanifest"}
+    assert all((WEB / name).is_file() for name in names)
+    texts = {path.name: path.read_text("utf-8") for path in SHELL}
+    addresses = {name: re.findall(r"\w+://[\w.]+", text) for name, text in texts.items()}
+    assert {name: found for name, found in addresses.items() if found} == {
+        "watch.js": ["http://www.w3.org"],  # the namespace of SVG
+        "icon.svg": ["http://www.w3.org"],
+    }
 
 
-@pytest.mark.slow
-def test_the_page_follows_each_change_and_speaks_it(page: Page, stand: Stand) -> None:
-    page.goto(f"{stand.url}/watch/#home=demo.home-01")
-    expect(page.locator("#age")).to_have_text("live")
-    expect(page.locator("#word")).to_have_text("use it now")
-    expect(page.locator("#lamp .GREEN")).to_be_visible()
-    expect(page.locator("#spoken")).to_contain_text("green, use it now; surplus +1.24 kW to the grid; my share 320 W")
-    stand.set_home(a_home(light=Light.RED, shared_power=1500))
-    expect(page.locator("#lamp .RED")).to_be_visible()
-    expect(page.locator("#lamp .GREEN")).to_be_hidden()
-    expect(page.locator("#rows")).to_contain_text("1.50 kW")
-    expect(page.locator("#spoken")).to_contain_text("red, better wait")
+def test_server_texts_can_only_become_text() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (WEB / "src").glob("*.js"))
+    assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", sources) == []
 
 
-@pytest.mark.slow
-def test_the_server_may_go_and_come_back_under_the_page(page: Page, own_stand: Stand) -> None:
-    page.goto(f"{own_stand.url}/watch/#home=demo.home-01")
-    expect(page.locator("#age")).to_have_text("live")
-    own_stand.stop()
-    expect(page.locator("#notice")).to_contain_text("server gone for")
-    expect(page.locator("#age")).to_contain_text("old")
-    expect(page.locator("#watch")).to_have_attribute("data-fresh", "no")
-    own_stand.start()
-    expect(page.locator("#age")).to_have_text("live", timeout=40_000)
-    expect(page.locator("#notice")).to_be_hidden()
+def test_every_id_that_the_script_names_exists_once() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', MARKUP)
+    assert len(ids) == len(set(ids))
+    sources = "".join(path.read_text("utf-8") for path in (WEB / "src").glob("*.js"))
+    assert set(re.findall(r'(?:this|page)\.at\("([^"]+)"\)', sources)) <= set(ids)
 
 
-@pytest.mark.slow
-def test_the_page_has_a_face_for_a_home_that_is_unknown(page: Page, stand: Stand) -> None:
-    stand.home = unknown()
-    page.goto(f"{stand.url}/watch/#home=demo.home-01")
-    expect(page.locator("#notice")).to_contain_text("demo.home-01 is not known here (No such home or community)")
+def test_the_manifest_makes_it_installable() -> None:
+    manifest = json.loads((WEB / "manifest.webmanifest").read_text("utf-8"))
+    assert manifest["name"]
+    assert manifest["start_url"] == manifest["scope"] == "./"
+    assert manifest["display"] in ("fullscreen", "standalone")
+    assert {"any", "maskable"} <= {icon.get("purpose", "any") for icon in manifest["icons"]}
+    assert all((WEB / icon["src"]).is_file() for icon in manifest["icons"])
 
 
-@pytest.mark.slow
-def test_the_page_sends_the_token_of_the_fragment_and_has_a_face_for_a_refusal(page: Page, stand: Stand) -> None:
-    stand.token = "open-sesame"
-    page.goto(f"{stand.url}/watch/#home=demo.home-01&token=wrong")
-    expect(page.locator("#notice")).to_contain_text("check the token")
-    page.goto(f"{stand.url}/watch/#home=demo.home-01&token=open-sesame")
-    expect(page.locator("#age")).to_have_text("live")
-    assert stand.payloads[-1] == {"authorization": "Bearer open-sesame"}
-
-
-@pytest.mark.slow
-def test_without_a_home_the_page_lets_one_pick(page: Page, stand: Stand) -> None:
-    page.goto(f"{stand.url}/watch/#token=t")
-    page.get_by_role("link", name="The first house (demo.home-01)").click()
-    expect(page.locator("#age")).to_have_text("live")
-    assert page.url.endswith("#home=demo.home-01&token=t")
-    page.go_back()
-    page.get_by_role("link", name="Demo (demo)", exact=True).click()
-    expect(page.locator("#rows")).to_contain_text("19 of 20")
+def test_every_module_is_small() -> None:
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in (WEB / "src").glob("*.js")}
+    assert {name: count for name, count in lines.items() if count > 350} == {}

@@ -1,0 +1,120 @@
+// The face: what a device shows, as a drawing. Pure, without clock, page or network.
+//
+// A drawing is [tag, attributes, ...children], a child a drawing or text; the face is 400 wide and 400 high. In the
+// order of a glance: the light, the surplus and my share of it, the trend, the age. The light is as large as the face:
+// a shape, a word and a colour. What is old has lost all three, and its age stands where the word was.
+
+import { energy, money, NOTHING, power, signed } from "./figures.js";
+import { outline, width } from "./outline.js";
+import { drawPairing } from "./pairing-face.js";
+import { drawReceipt } from "./receipt-face.js";
+import { ageOf, LIGHTS, TRENDS, way } from "./rows.js";
+import { arc, line, value, wrap } from "./strokes.js";
+import { words } from "./trouble.js";
+
+const TEXT = "\uFE0E"; // an arrow as a letter, not as a picture
+const SIGNS = {
+  offline: "M-26 4a37 37 0 0 1 52 0M-14 16a20 20 0 0 1 28 0M0 28v.1M-24-20 24 28",
+  connecting: "M-20 12v.1M0 12v.1M20 12v.1",
+  waiting: "M-20 12v.1M0 12v.1M20 12v.1",
+  refused: "M-12 12a10 10 0 1 1-.1 0M-5 5 22-22M12-12 21-3",
+  unknown: "M-12-8a12 12 0 1 1 18 10c-5 3-6 5-6 11M0 26v.1",
+  gone: "M-26 0H-8M8 0H26M-4-16 4 16",
+  fault: "M0-20V8M0 24v.1",
+  garbage: "M-24 0q6-24 12 0t12 0 12 0 12 0",
+};
+
+const PRESSED = ["refused"]; // there is a button for what to do
+
+/** Return what to draw for a view (view.js) that has beside it: kind, title, pairing, left, receipt, since. */
+export function draw(view) {
+  if (view.trouble === "pairing") return drawPairing(view.pairing, view.left);
+  if (view.screen === "receipt") return drawReceipt(view.receipt, view.since);
+  if (!view.figures && view.trouble) return drawTrouble(words(view), view.trouble);
+  return view.screen === "today" ? drawToday(view) : drawGlance(view);
+}
+
+/** The light that may be shown: none that is old. */
+export function lightOf(view) {
+  return view.state === "live" || view.state === "recent" ? view.light ?? "UNKNOWN" : "UNKNOWN";
+}
+
+function drawGlance(view) {
+  const { surplus, share, trend } = view.figures ?? { surplus: null, share: null, trend: null };
+  const [number, unit] = signed(surplus);
+  const notice = words(view);
+  const light = lightOf(view);
+  const y = notice ? [104, 178, 210, 248] : [109, 207, 245, 296];
+  return [
+    bezel(light),
+    line("word", y[0], notice ? 28 : 31, headline(view)),
+    line("number", y[1], notice ? 78 : 100, number),
+    withTrend(y[2], `${unit} ${way(surplus)}`.trim(), trend),
+    value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
+    ...(notice ? tell(notice, light, 281, view.trouble) : [line("soft", 338, 26, footer(view))]),
+  ];
+}
+
+function drawToday(view) {
+  const { imported, shared, saved, currency } = view.figures ?? { imported: null, shared: null, saved: null, currency: null };
+  const notice = words(view);
+  const light = lightOf(view);
+  const [what, amount, unit] = money(saved, currency);
+  const y = notice ? [104, 172, 202, 242] : [114, 197, 232, 282];
+  return [
+    ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
+    imported > 0 && ["path", { class: "part", d: arc(shared / imported) }],
+    ["path", { class: "lamp", d: outline(light, 200, notice ? 55 : 60, 0.1) }],
+    line("word", y[0], notice ? 26 : 28, headline(view)),
+    line("number", y[1], notice ? 70 : 88, amount),
+    line("soft", y[2], 26, `${unit} ${what} today`.trim()),
+    column(122, y[3], energy(imported), "drawn"),
+    column(278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
+    ...(notice ? tell(notice, "UNKNOWN", 307, view.trouble) : [line("soft", 354, 25, footer(view))]),
+  ];
+}
+
+function drawTrouble({ short, since, why, todo }, trouble) {
+  const lines = [];
+  for (const [name, text, most] of [["soft", since, 1], ["soft", why, 2], ["plain", PRESSED.includes(trouble) ? "" : todo, 2]]) {
+    const rooms = Array.from({ length: most }, (_, i) => width("UNKNOWN", 208 + 32 * (lines.length + i)));
+    lines.push(...wrap(text, 26, rooms).map((part) => [name, part]));
+  }
+  const down = 11 * Math.max(0, 4 - lines.length);
+  return [
+    bezel("UNKNOWN"),
+    ["path", { class: "sign", transform: `translate(200 ${82 + down})`, d: SIGNS[trouble] }],
+    line("strong", 164 + down, 38, short),
+    ...lines.map(([name, part], i) => line(name, 204 + down + 32 * i, 26, part)),
+  ];
+}
+
+function bezel(light) {
+  return ["path", { class: "bezel", d: outline(light) }];
+}
+
+function headline(view) {
+  return view.state === "live" || view.state === "recent" ? LIGHTS[view.light] : ageOf(view);
+}
+
+function footer(view) {
+  if (view.state === "none") return "";
+  if (view.state !== "old") return ageOf(view);
+  return view.light === "UNKNOWN" ? LIGHTS.UNKNOWN : `was ${view.light.toLowerCase()}`;
+}
+
+function tell({ what, todo }, light, y, trouble) {
+  const rooms = [0, 1, 2].map((i) => width(light, y + 28 * i));
+  const said = wrap(what, 23, rooms.slice(0, 2));
+  if (!PRESSED.includes(trouble)) said.push(...wrap(todo, 23, rooms.slice(said.length)));
+  return said.map((text, i) => line("plain", y + 28 * i, 23, text));
+}
+
+function withTrend(y, text, trend) {
+  const arrow = TRENDS[trend] ? ` ${TRENDS[trend][0]}${TEXT}` : "";
+  return ["text", { class: "soft", x: 200, y, "font-size": 26 }, text || NOTHING, ["tspan", { class: "trend" }, arrow]];
+}
+
+function column(x, y, [number, unit], label) {
+  return ["g", { transform: `translate(${x - 200} 0)` }, value(y, 34, [number, unit], "", 150), line("soft", y + 31, 23, label, 150)];
+}

@@ -1,0 +1,20 @@
+const CACHE = "commonwatt-watch-e3ba2ad0ebd7";
+const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
+addEventListener("install", (event) => {
+const cache = registration.active ? "reload" : "force-cache";
+const files = FILES.map((name) => new Request(name, { cache }));
+event.waitUntil(caches.open(CACHE).then((kept) => kept.addAll(files)).then(() => skipWaiting()));
+});
+addEventListener("activate", (event) => {
+const isOld = (name) => name.startsWith("commonwatt-watch-") && name !== CACHE;
+const clear = async () => Promise.all((await caches.keys()).filter(isOld).map((name) => caches.delete(name)));
+event.waitUntil(clear().then(() => clients.claim()));
+});
+addEventListener("fetch", (event) => {
+const { method, url, mode } = event.request;
+const at = new URL(url);
+const name = mode === "navigate" ? "./" : `.${at.pathname.slice(at.pathname.lastIndexOf("/"))}`;
+const inShell = at.origin === location.origin && at.pathname.startsWith(new URL("./", location).pathname);
+if (method !== "GET" || !inShell || !FILES.some((file) => `./${file}` === name || file === name)) return;
+event.respondWith(caches.open(CACHE).then((cache) => cache.match(name)).then((kept) => kept ?? fetch(event.request)));
+});
