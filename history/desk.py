@@ -43,6 +43,10 @@ class Desk:
             self._idle.put_nowait(worker)
         self._metrics.ready.set(1)
 
+    def wait_for(self, why: str) -> None:
+        """Say why there are no answers yet."""
+        self._why = why
+
     async def close(self, why: str) -> None:
         """Answer no more, for this reason; what is at work is broken off."""
         self._questions, self._why = None, why

@@ -124,21 +124,22 @@ class History:
         aside = set_aside(path)
         log.error("history set aside, making it anew from the stream", reason=reason, aside=str(aside))
 
-    async def _check_stream(self, position: Position) -> None:
-        """Raise DamagedError where the stream is not the one that the file was made from."""
+    async def _check_stream(self, position: Position) -> int:
+        """Return where the stream ends; raise DamagedError where it is not the one that the file was made from."""
         first, last = await self._insist(lambda: self._bus.stream_bounds(_STREAM))
         if position.sequence == 0 or position.sequence < first:
-            return
+            return last
         stored = None
         if position.sequence <= last:
             stored = await self._insist(lambda: self._bus.message(_STREAM, position.sequence))
             if stored is None:  # deleted by hand
-                return
+                return last
         if stored is None or _digest(stored) != position.digest or abs(stored.time_ms - position.time_ms) > _CLOSE_MS:
             raise DamagedError(
                 f"{_STREAM} ends at {last}, or holds another message at {position.sequence}: it is not the stream "
                 "that this file was made from"
             )
+        return last
 
     def _note_damage(self, reason: str) -> None:
         self._damage = self._damage or reason
@@ -150,7 +151,7 @@ class History:
 
     async def _read(self, store: Store, worker: Worker) -> None:
         """Read the stream for ever; raise DamagedError, or duckdb.Error."""
-        await self._check_stream(store.position)
+        end = await self._check_stream(store.position)
         looked = time.monotonic()
         writer = Writer(store, worker.connection)
         reader = self._bus.read(_STREAM, after=store.position.sequence, buffer=_MESSAGES)
@@ -175,7 +176,8 @@ class History:
                     await worker.do(partial(self._write, writer, entries, position))
                     entries, last = [], None
                 self._show(store, reader)
-                if reader.pending == 0 and last is None and not self._desk.is_open:
+                ended = store.position.sequence >= end or (not messages and reader.pending == 0)
+                if ended and not self._desk.is_open:
                     self._desk.open(store, Questions(store, self._now_of))
                     log.info("history ready", position=store.position.sequence, communities=len(store.communities))
         finally:
@@ -207,6 +209,7 @@ class History:
         if self._options.path.exists():
             self._metrics.bytes.set(self._options.path.stat().st_size)
         now = time.monotonic()
+        self._desk.wait_for(f"the history reads what is stored, {max(0, reader.pending)} messages more")
         if reader.pending > _FAR and now - self._said > _SAY_S:
             self._said = now
             log.info("reading what is stored", position=store.position.sequence, left=reader.pending)
