@@ -44,7 +44,10 @@ class LimitSettings(BaseSettings):
     ] = _SERVER.connections_per_address
     max_connections_per_token: Annotated[
         Count,
-        Field(description="WebSockets and event streams with one token; one more is closed (1013), or gets 429"),
+        Field(
+            description="WebSockets and event streams with one token, but an operator's; one more is closed (1013), "
+            "or gets 429"
+        ),
     ] = _SERVER.connections_per_token
     trusted_proxies: Annotated[
         tuple[str, ...],
@@ -52,9 +55,9 @@ class LimitSettings(BaseSettings):
         BeforeValidator(_networks),
         Field(
             description="addresses and networks of proxies in front, a JSON list; they tell the client's address by "
-            "`X-Forwarded-For`, and by `X-Forwarded-Proto` whether it came over TLS"
+            "`X-Forwarded-For`, and by `X-Forwarded-Proto` whether it came over TLS; limits by address are not for them"
         ),
-    ] = ()
+    ] = ("127.0.0.0/8", "::1")
     max_requests_per_second: Annotated[
         Count, Field(description="HTTP requests, WebSockets among them, from one address, over 10 s; one more gets 429")
     ] = _SERVER.requests_per_second

@@ -32,9 +32,9 @@ class Proxies:
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = [ipaddress.ip_network(one) for one in networks]
 
-    def __contains__(self, host: str | None) -> bool:
+    def __contains__(self, host: object) -> bool:
         """Say whether a connection from this address comes from a proxy."""
-        if not self._networks or host is None:
+        if not (self._networks and isinstance(host, str)):
             return False
         try:
             address = ipaddress.ip_address(host.partition("%")[0])

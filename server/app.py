@@ -83,7 +83,8 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     hub = Hub(Planner(schema.core, everything, make_reference), live.follow, text_head)
     for operation in documents.trusted:
         hub.planner.prepare(operation)
-    gate = Gate(options.limits, Proxies(options.trusted_proxies))
+    proxies = Proxies(options.trusted_proxies)
+    gate = Gate(options.limits, proxies)
     metrics = Metrics(bus, directory, live, hub, gate.census)
     desk = Desk(
         documents=documents,
@@ -153,7 +154,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         middleware=[
             Middleware(CountRequests, metrics=metrics),
             *cross_origin(options.allowed_origins),
-            Middleware(LimitRequests, most=options.limits.requests_per_second),
+            Middleware(LimitRequests, most=options.limits.requests_per_second, uncounted=proxies),
             Middleware(LimitBodies, most=options.limits.body_bytes),
         ],
         exception_handlers={Exception: _show_error},

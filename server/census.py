@@ -4,6 +4,7 @@ A place is what one connection counts for; whoever has it gives it back. Address
 server.addresses; sockets and tokens themselves are not known here.
 """
 
+from collections.abc import Container
 from typing import Final, NamedTuple
 
 from server.addresses import client_key
@@ -34,10 +35,14 @@ class CensusStatistics(NamedTuple):
 class Census:
     """The places of one process."""
 
-    def __init__(self, connections: int, per_address: int, per_token: int) -> None:
+    def __init__(
+        self, connections: int, per_address: int, per_token: int, uncounted: Container[str | None] = ()
+    ) -> None:
         self._connections = connections
         self._per_address = per_address
         self._per_token = per_token
+        self.uncounted = uncounted
+        """Addresses that stand for nobody: those of proxies."""
         self._open = 0
         self._addresses: dict[str, int] = {}
         self._tokens: dict[str, int] = {}
@@ -121,7 +126,7 @@ class Place:
 
     def name_address(self, host: str | None) -> None:
         """Count it for the address of its client too, unless it does already; raise FullError."""
-        if self.address is None:
+        if self.address is None and host not in self._census.uncounted:
             key = client_key(host)
             self._census.add_address(key)
             self.address = key

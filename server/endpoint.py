@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from schema.context import Context
 from server.census import Census, FullError
 from server.drain import Drain
-from server.gate import visiting
+from server.gate import counted_token, visiting
 from server.headers import POLICY_GRAPHIQL
 from server.http import Answers, RequestError, read_parameters
 from server.negotiation import EVENTS
@@ -67,7 +67,7 @@ class Endpoint:
                 if kind == EVENTS:
                     if self._drain.began:
                         raise RequestError(503, _ENDING)
-                    with visiting(self._census, scope, context.viewer):
+                    with visiting(self._census, scope, counted_token(context)):
                         await self._streams.run(opened, context, request.headers.get("last-event-id"), receive, send)
                     return
                 response = await self._answers.answer(request, kind, opened, context)

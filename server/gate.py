@@ -11,9 +11,10 @@ from typing import Final, Protocol
 
 from starlette.types import Scope
 
-from resolvers.access import Viewer
+from schema.context import Context
 from server.addresses import Proxies
 from server.census import Census, Place
+from server.documents import is_operator
 from server.frames import NORMAL
 from server.limits import Limits
 
@@ -27,7 +28,7 @@ _ROUNDING_S: Final = 1e-6
 
 
 @contextmanager
-def visiting(census: Census, scope: Scope, viewer: Viewer | None) -> Iterator[Place]:
+def visiting(census: Census, scope: Scope, token: str | None) -> Iterator[Place]:
     """Count a request that lasts, for its client's address and its viewer's token; raise FullError.
 
     An address that its connection counts for already is not counted again.
@@ -35,12 +36,19 @@ def visiting(census: Census, scope: Scope, viewer: Viewer | None) -> Iterator[Pl
     place: Place | None = (scope.get("extensions") or {}).get(EXTENSION)
     client = scope.get("client")
     counted = place is not None and place.address is not None
-    token = None if viewer is None else viewer.token or viewer.subject
     visit = census.visit(None if counted or not client else client[0], token)
     try:
         yield visit
     finally:
         visit.leave()
+
+
+def counted_token(context: Context) -> str | None:
+    """Return by what a viewer's connections are counted; None for operators, who run what serves others."""
+    viewer = context.viewer
+    if viewer is None or is_operator(context):
+        return None
+    return viewer.token or viewer.subject
 
 
 class Request(Protocol):
@@ -69,10 +77,11 @@ class Gate:
 
     def __init__(self, limits: Limits, proxies: Proxies | None = None) -> None:
         self.limits = limits
-        self.census = Census(limits.connections, limits.connections_per_address, limits.connections_per_token)
+        self.census = Census(
+            limits.connections, limits.connections_per_address, limits.connections_per_token, proxies or Proxies()
+        )
         self.refused = 0
         """Connections open that are let in only to be told that they are too many."""
-        self._proxies = proxies or Proxies()
         self._requests: set[Request] = set()
         self._sockets: set[Socket] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,7 +89,7 @@ class Gate:
 
     def enter(self, host: str | None) -> Place:
         """Return the place of a connection; raise FullError. A proxy's own address counts for nobody."""
-        return self.census.enter(None if host in self._proxies else host)
+        return self.census.enter(host)
 
     def may_refuse(self) -> bool:
         """Say whether there is room to tell one more connection that it is one too many; else it is just dropped."""

@@ -1,7 +1,7 @@
 """Requests, bounded by address: so many a second, over some seconds; who is over it gets 429."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,10 +18,17 @@ _FREE: Final = frozenset({"/health", "/ready"})
 
 
 class LimitRequests:
-    """Refuses requests, and WebSockets, of an address that makes more than `most` a second."""
+    """Refuses requests, and WebSockets, of an address that makes more than `most` a second; proxies may."""
 
-    def __init__(self, app: ASGIApp, most: int, now_ms: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        most: int,
+        uncounted: Container[str | None] = (),
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
         self._app = app
+        self._uncounted = uncounted
         self._most = most
         self._allowance = Allowance(
             most * BURST_S,
@@ -35,7 +42,8 @@ class LimitRequests:
         kind = scope["type"]
         if kind in ("http", "websocket") and scope["path"] not in _FREE:
             client = scope.get("client")
-            wait_s = self._allowance.take(client_key(client[0] if client else None))
+            host = client[0] if client else None
+            wait_s = 0.0 if host in self._uncounted else self._allowance.take(client_key(host))
             if wait_s:
                 await self._refuse(kind, wait_s, receive, send)
                 return

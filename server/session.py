@@ -23,6 +23,7 @@ from server.codes import Close
 from server.documents import Documents, fault, is_operator
 from server.errands import Errands, Work
 from server.frames import text_frame
+from server.gate import counted_token
 from server.groups import Member
 from server.hub import Hub
 from server.signin import Guard, RefusedError, SignIn, token_of
@@ -244,11 +245,11 @@ class Session:
 
     def _is_placed(self) -> bool:
         """Count the connection for its token; close it where that is one too many."""
-        viewer = self.viewer
-        if self._place is None or viewer is None:
+        token = None if self._context is None else counted_token(self._context)
+        if self._place is None or token is None:
             return True
         try:
-            self._place.name_token(viewer.token or viewer.subject)
+            self._place.name_token(token)
         except FullError as error:
             self._close(Close.TRY_AGAIN_LATER, str(error))
             return False
