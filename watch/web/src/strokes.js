@@ -11,11 +11,11 @@ export function line(name, y, size, text, most = 325) {
 
 /** Return a figure [number, unit] in the middle at `y`, and what it is beside it. */
 export function value(y, size, [number, unit], what, most = 300) {
-  const fitted = fit(`${number} ${unit}${what}`, size, most);
-  const small = Math.round(fitted * 0.72);
+  const rest = [unit, what].filter(Boolean).join(" ");
+  const fitted = fit(`${number} ${rest}`, size, most);
   return [
     "text", { class: "strong", x: 200, y, "font-size": fitted }, number,
-    ["tspan", { class: "soft", "font-size": small }, ` ${unit} ${what}`.trimEnd()],
+    rest && ["tspan", { class: "soft", "font-size": Math.round(fitted * 0.72) }, ` ${rest}`],
   ];
 }
 
