@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from schema.scalars import show_duration, show_ratio, show_time, show_watt_hours, show_watts
+from schema.scalars import parse_time, show_duration, show_ratio, show_time, show_watt_hours, show_watts
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,42 @@ def test_times_show_milliseconds_only_where_there_are_some(value: int, text: str
 def test_a_time_reads_back_as_the_same_millisecond(value: int) -> None:
     read = datetime.fromisoformat(show_time(value))
     assert (read - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == value
+    assert parse_time(show_time(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2030-03-17T19:00:00+01:00", 1_900_000_800_000),
+        ("2030-03-17t18:00:00.0509z", 1_900_000_800_050),
+        ("2030-03-17T13:30:00-04:30", 1_900_000_800_000),
+    ],
+)
+def test_a_time_may_have_another_offset(text: str, value: int) -> None:
+    assert parse_time(text) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "2030-03-17",
+        "2030-03-17T18:00Z",
+        "2030-03-17T18:00:00",
+        "2030-02-30T00:00:00Z",
+        "2030-03-17T18:00:00+25:00",
+        "20300317T180000Z",
+        "2030-W11-7T18:00:00Z",
+        "2030-03-17 18:00:00Z",
+        "٢030-03-17T18:00:00Z",
+        "x" * 99,
+        None,
+        5,
+    ],
+)
+def test_what_is_no_time_is_refused_with_one_that_is(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is no time of RFC 3339: date, time and offset, such as 2030-"):
+        parse_time(value)
 
 
 @pytest.mark.parametrize(
