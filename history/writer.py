@@ -73,7 +73,8 @@ class Writer:
         try:
             newest = self._newest(entries, zone_of)
             if newest:
-                self._replace(newest)
+                self._stage(newest)
+                self.settle(self._touched(newest))
             self._connection.execute(
                 "UPDATE position SET sequence = ?, time_ms = ?, digest = ?",
                 [position.sequence, position.time_ms, position.digest],
@@ -86,6 +87,25 @@ class Writer:
         self._store.position = position
         self._tidy(newest)
         return sum(len(entry.rows) for entry in newest.values())
+
+    def settle(self, days: Sequence[Day]) -> None:
+        """Put what is staged in `new_intervals` and `new_rows` in place of what is stored; `days`: where it lies."""
+        connection = self._connection
+        replaced = connection.execute(
+            "SELECT min(start), max(start) FROM new_intervals n JOIN intervals i USING (community, start)"
+        ).fetchall()[0]
+        if replaced[0] is not None:
+            for table in ("rows", "intervals"):
+                connection.execute(
+                    f"DELETE FROM {table} t USING new_intervals n "
+                    "WHERE t.community = n.community AND t.start = n.start AND t.start BETWEEN ? AND ?",
+                    list(replaced),
+                )
+        connection.execute(_NEW_INTERVALS)
+        connection.execute(_NEW_ROWS)
+        connection.execute("DELETE FROM new_rows")
+        for group in _together(days):
+            self._count_days(group)
 
     def rezone(self, community: str, zone: str) -> None:
         """Count all days of a community anew, by another time zone."""
@@ -151,26 +171,9 @@ class Writer:
             self._connection.execute("INSERT INTO communities VALUES (?, ?, ?)", [number, community, zone])
         return number
 
-    def _replace(self, newest: dict[Key, Entry]) -> None:
-        connection = self._connection
-        replaced = connection.execute(
-            "SELECT min(start), max(start) FROM new_intervals n JOIN intervals i USING (community, start)"
-        ).fetchall()[0]
-        if replaced[0] is not None:
-            for table in ("rows", "intervals"):
-                connection.execute(
-                    f"DELETE FROM {table} t USING new_intervals n "
-                    "WHERE t.community = n.community AND t.start = n.start AND t.start BETWEEN ? AND ?",
-                    list(replaced),
-                )
-        connection.execute("DELETE FROM new_rows")
-        with connection.appender("new_rows") as appender:
+    def _stage(self, newest: dict[Key, Entry]) -> None:
+        with self._connection.appender("new_rows") as appender:
             appender.append_rows(self._rows(newest))
-        connection.execute(_NEW_INTERVALS)
-        connection.execute(_NEW_ROWS)
-        connection.execute("DELETE FROM new_rows")
-        for days in _together(self._touched(newest)):
-            self._count_days(days)
 
     def _rows(self, newest: dict[Key, Entry]) -> Iterator[tuple[object, ...]]:
         numbers = self._store.homes
