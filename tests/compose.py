@@ -22,6 +22,7 @@ COMPOSE_FILE = "docker-compose.yml"
 METERS_FILE = "deploy/compose.meters.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / COMPOSE_FILE).read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+FURTHER: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / METERS_FILE).read_text("utf-8"))["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 
@@ -46,18 +47,24 @@ def plain(text: str) -> str:
 
 
 class Containers:
-    """The services, as processes on free ports."""
+    """The services, as processes on free ports; with a folder `tls`, as deploy/compose.meters.yml changes them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: Path | None = None) -> None:
         self._directory = directory
-        self._ports = {number: free_port() for number in (4222, 8222, 9090, 8000)}
+        self._further = {} if tls is None else FURTHER
+        self._ports = {number: free_port() for number in (4222, 8222, 8883, 9090, 8000)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for name, service in SERVICES.items():
-            for mount in service["volumes"]:
-                source, target, *_ = mount.split(":")
+            further: list[str] = self._further.get(name, {}).get("volumes", [])
+            # By where it is mounted, as compose does: the later file replaces what the first one mounts there.
+            for target, source in {mount.split(":")[1]: mount for mount in (*service["volumes"], *further)}.items():
+                source = source.split(":")[0]
                 at = self.path(name, target)
                 at.parent.mkdir(parents=True, exist_ok=True)
-                if source.startswith("./"):
+                if source.startswith("./deploy/tls"):
+                    assert tls is not None
+                    at.symlink_to(tls / source.removeprefix("./deploy/tls").lstrip("/"))
+                elif source.startswith("./"):
                     at.write_text(self._here(name, (ROOT / source).read_text("utf-8")), "utf-8")
                 else:
                     volume = directory / "volumes" / source
@@ -72,7 +79,12 @@ class Containers:
     @property
     def nats_url(self) -> str:
         """The address of NATS."""
-        return f"nats://127.0.0.1:{self._ports[4222]}"
+        return f"{'tls' if self._further else 'nats'}://127.0.0.1:{self._ports[4222]}"
+
+    @property
+    def mqtt_port(self) -> int:
+        """Where it listens for MQTT, with TLS."""
+        return self._ports[8883]
 
     def path(self, service: str, inside: str) -> Path:
         """Return where a path inside a container lies."""
@@ -124,6 +136,7 @@ class Containers:
 
     def _environment(self, service: str) -> dict[str, str]:
         own: Mapping[str, str] = image_settings() | SERVICES[service].get("environment", {})
+        own = {**own, **self._further.get(service, {}).get("environment", {})}
         # Listening on all addresses is for a network of the container's own.
         given = {name: self._here(service, plain(value)) for name, value in own.items()}
         return environment(**given | {"COMMONWATT_HOST": "127.0.0.1"})

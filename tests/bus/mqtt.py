@@ -1,6 +1,7 @@
 """As much of MQTT 3.1.1 as a meter speaks: connect with a password, publish with QoS 0 or 1, subscribe."""
 
 import asyncio
+import ssl
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,18 +16,17 @@ SUBSCRIBE_REFUSED: Final = 0x80
 class MqttDevice:
     """One connection; every packet that comes is the answer to the one that was sent last."""
 
-    def __init__(self, port: int, user: str, password: str, *, client_id: str = "meter-1", will: str = "") -> None:
+    def __init__(self, port: int, user: str, password: str, *, trust: ssl.SSLContext | None = None) -> None:
         self._port = port
-        self._connect = (client_id, user, password, will)
+        self._trust = trust
+        self._login = ("a-meter", user, password)
         self._number = 0
 
     async def __aenter__(self) -> Self:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        client_id, user, password, will = self._connect
-        flags = 0xC2 | (0x04 if will else 0)  # user, password, clean session; a will
-        texts = [client_id, *([will, "gone"] if will else []), user, password]
-        body = _text("MQTT") + bytes([4, flags]) + (60).to_bytes(2, "big") + b"".join(map(_text, texts))
-        answer = await self._ask(0x10, body)
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._trust)
+        flags = 0xC2  # user, password, clean session
+        head = _text("MQTT") + bytes([4, flags]) + (60).to_bytes(2, "big")
+        answer = await self._ask(0x10, head + b"".join(map(_text, self._login)))
         self.return_code = answer[1]
         return self
 
@@ -39,9 +39,9 @@ class MqttDevice:
         number = self._number.to_bytes(2, "big")
         assert await self._ask(_PUBLISH << 4 | 0x02, _text(topic) + number + data, _PUBACK) == number
 
-    async def send(self, topic: str, data: bytes, *, retained: bool = False) -> None:
+    async def send(self, topic: str, data: bytes) -> None:
         """Publish with QoS 0, which nobody acknowledges."""
-        self._write(_PUBLISH << 4 | retained, _text(topic) + data)
+        self._write(_PUBLISH << 4, _text(topic) + data)
         await self._writer.drain()
 
     async def subscribe(self, topic: str) -> int:
