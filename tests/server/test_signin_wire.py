@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from structlog.testing import capture_logs
 from bus.client import Bus
 from bus.community import Member
 from bus.revocations import revoke
+from server.keys import ensure_signing_key
 from server.options import ServerOptions
 from server.websocket import DirectWebSocketProtocol
+from tests.commonwatt.test_tokens import serving as process
 from tests.resolvers.frames import Publisher, community, eventually, home_state, register
 from tests.server.people import Signer, get, opened, post, signed_in, streamed
 from tests.server.served import metric, serving, until_ready
@@ -293,6 +296,37 @@ async def test_a_revocation_ends_all_that_is_open_with_the_token_within_2_s(url:
             assert await again.end() == 4403
         assert (await stays.ask(MINE))["type"] == "next"
         assert (await post(url, kept, MINE)).status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_revocation_and_a_change_of_the_registry_reach_every_server(
+    bus: Bus, nats_url: str, tmp_path: Path
+) -> None:
+    await register(bus, community("demo", homes=HOMES, members=PEOPLE))
+    await Publisher(bus).publish(home_state("home-1", load_w=1.0), home_state("home-2", load_w=1.0))
+    signer = Signer(key=ensure_signing_key(tmp_path / "token-key.pem"))
+    lost, kept = signer.token("anna", jti="lost"), signer.token("bert")
+    async with AsyncExitStack() as stack:
+        urls = [(await stack.enter_async_context(process(tmp_path, nats_url, "--development")))[0] for _ in range(2)]
+        losing = [await stack.enter_async_context(signed_in(url, lost)) for url in urls]
+        staying = [await stack.enter_async_context(signed_in(url, kept)) for url in urls]
+        streams = [await stack.enter_async_context(streamed(url, lost, HOME, id="demo.home-1")) for url in urls]
+        for stream in streams:
+            await stream.next()
+        for socket in staying:
+            await socket.subscribe("1", HOME, id="demo.home-2")
+            await socket.hear()
+        async with asyncio.timeout(2):
+            await revoke(bus, "lost", signer.clock() + 3_600_000)
+            assert [await socket.end() for socket in losing] == [4403, 4403]
+            for stream in streams:
+                assert (await stream.next())["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+            assert [(await get(url, lost, MINE)).status_code for url in urls] == [401, 401]
+        assert [(await get(url, kept, MINE)).status_code for url in urls] == [200, 200]
+        await register(bus, moved(PEOPLE[0]))
+        async with asyncio.timeout(2):
+            ends = [await socket.hear() for socket in staying]
+        assert [(end["type"], end["payload"][0]["extensions"]["code"]) for end in ends] == [("error", "NOT_FOUND")] * 2
 
 
 async def test_who_renewed_before_the_older_token_was_revoked_stays(url: str, signer: Signer, bus: Bus) -> None:
