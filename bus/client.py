@@ -168,9 +168,8 @@ class Bus:
             "Nats-Batch-Sequence": str(len(messages)),
             "Nats-Batch-Commit": "1",
         }
-        headers |= last.expectation
-        subjects = {message.subject for message in messages}
-        return stored_at(await self._request(last.subject, last.data, headers, timeout, *subjects))
+        others = {message.subject for message in messages}
+        return stored_at(await self._request(last.subject, last.data, headers | last.expectation, timeout, *others))
 
     async def publish_core(self, subject: str, data: bytes) -> None:
         """Send without storing or acknowledgement; raise UnavailableError when it cannot even be buffered."""
@@ -301,8 +300,7 @@ class Bus:
                 self._say_waiting(error)
                 await asyncio.sleep(0.25)
             except RefusedError as error:
-                stream = error.subject.removeprefix(_CREATE)
-                if stream == error.subject:
+                if (stream := error.subject.removeprefix(_CREATE)) == error.subject:
                     raise
                 self._say_waiting(f"stream {stream} is not there yet: the aggregator makes it, this process may not")
                 await asyncio.sleep(1.0)
