@@ -115,7 +115,6 @@ ALL = ("abcde", True, True)
         (Viewer("home:a", "member", "street"), None),
         (Viewer("community:", "member", "street"), None),
     ],
-    ids=repr,
 )
 def test_a_viewer_sees(viewer: Viewer, expected: tuple[str, bool, bool] | None) -> None:
     assert seen(viewer) == expected
