@@ -26,6 +26,7 @@ from bus.streams import Retention, ensure_streams
 from commonwatt.signing import KEY_FILE
 from resolvers.access import Role
 from server.keys import ensure_signing_key
+from server.pairing import DEVICE
 from server.tokens import Tokens
 from tests.commonwatt.tree import command, environment
 from tests.conftest import NatsServer
@@ -122,12 +123,15 @@ class Site:
         assert self._server is not None
         self._server.send_signal(signal.SIGCONT)
 
-    def ask(self, token: str, query: str, **variables: Any) -> dict[str, Any]:
-        """Return the answer to an operation, errors included."""
-        headers = {"Authorization": f"Bearer {token}"}
-        response = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, headers=headers)
+    def ask(self, token: str, operation: str, /, **variables: Any) -> dict[str, Any]:
+        """Return the data of an operation of the page /device, which a server trusts."""
+        document = (DEVICE / "device.graphql").read_text("utf-8")
+        body = {"query": document, "operationName": operation, "variables": variables}
+        response = httpx.post(f"{self.url}/graphql", json=body, headers={"Authorization": f"Bearer {token}"})
         answer: dict[str, Any] = response.json()
-        return answer
+        assert "errors" not in answer, answer
+        data: dict[str, Any] = answer["data"]
+        return data
 
     @contextmanager
     def counted(self) -> Iterator["Wire"]:

@@ -1,0 +1,388 @@
+"""Each trouble of the web watch has its face, and none ends it: a real server that is killed, stops, or refuses."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+
+from tests.watch.web_browser import WEB, chromium, watched
+from tests.watch.web_site import HOME, Site, a_day, deployed
+
+pytestmark = pytest.mark.slow
+
+FAILING = (
+    "WebSocket connection",
+    "Failed to load resource",
+    "net::ERR",
+)  # what a browser says of a server that is away
+ATTEMPTS_MS = 45_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with deployed(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    site.show(today=a_day())
+    with watched(browser, allowed=FAILING) as page:
+        yield page
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#face")).to_have_attribute("data-state", "live", timeout=ATTEMPTS_MS)
+
+
+def old(page: Page) -> None:
+    """Expect what is not current to look so: no colour, no shape of a light, and its age."""
+    face = page.locator("#face")
+    expect(face).to_have_attribute("data-state", "old")
+    expect(face).to_have_attribute("data-light", "UNKNOWN")
+    expect(page.locator(".word")).to_have_text(re.compile(r"^\d+ (s|min|h|days) old$"))
+
+
+def told(page: Page, text: str) -> None:
+    """Expect the whole of it to be said."""
+    expect(page.locator("#face")).to_have_attribute("aria-label", re.compile(text))
+
+
+def shown(page: Page) -> str:
+    return " ".join(page.locator("#face text").all_text_contents())
+
+
+# --- the server is away ---
+
+
+def test_a_killed_server_leaves_the_last_figures_old_and_is_found_again(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    site.kill()
+    old(page)
+    told(
+        page, r"server gone for \d+ s \(no connection\), trying again; green, use it now; surplus \+1.00 kW to the grid"
+    )
+    assert "+1.00" in shown(page)
+    expect(page.locator("#face")).to_contain_text("server gone for")
+    expect(page.locator("#face")).to_contain_text("trying again")
+    expect(page.locator("#spoken")).to_contain_text("server gone for")
+    site.start()
+    live(page)
+    site.show("RED")
+    expect(page.locator("#face")).to_have_attribute("data-light", "RED")
+    site.show("GREEN")
+
+
+def test_a_server_that_stands_still_is_given_up_and_one_that_connects_slowly_is_waited_for(
+    page: Page, site: Site
+) -> None:
+    page.clock.install()
+    page.goto(site.link())
+    live(page)
+    site.pause()
+    try:
+        page.clock.fast_forward(81_000)  # the silence; then the ping that is not answered
+        page.clock.fast_forward(10_500)
+        old(page)
+        told(page, r"server gone for \d+ s \(no answer in time\)")
+    finally:
+        site.resume()
+    page.clock.fast_forward(30_000)
+    live(page)
+
+
+def test_without_a_network_the_watch_says_so_and_goes_on_by_itself(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    page.context.set_offline(True)
+    old(page)
+    told(page, "no network for .*: it goes on by itself")
+    expect(page.locator("#face")).to_contain_text("no network for")
+    page.context.set_offline(False)
+    live(page)
+
+
+def test_a_reload_without_a_server_shows_the_last_state_with_its_age(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    site.kill()
+    try:
+        page.reload()
+        old(page)
+        told(page, r"server gone for .*surplus \+1.00 kW to the grid.* old$")
+        assert "+1.00" in shown(page)
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#face")).to_have_attribute(
+            "data-state", "none"
+        )  # today was never heard: no figure is made up
+    finally:
+        site.start()
+    page.keyboard.press("ArrowLeft")
+    live(page)
+
+
+def test_a_state_from_yesterday_is_never_shown_as_fresh(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    page.evaluate(
+        """() => {
+          const last = JSON.parse(localStorage["commonwatt.last"]);
+          last.kept.glance.heard -= 26 * 3600 * 1000;
+          dispatchEvent(new PageTransitionEvent("pagehide"));
+          localStorage["commonwatt.last"] = JSON.stringify(last);
+          Storage.prototype.setItem = () => { throw new Error("full"); };
+        }"""
+    )
+    with Blocked(page):
+        page.reload()
+        old(page)
+        expect(page.locator(".word")).to_have_text("26 h old")
+    live(page)
+
+
+# --- the server refuses ---
+
+
+def test_a_wrong_token_is_refused_and_the_watch_offers_to_be_paired(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/watch/#home={HOME}&token=wrong")
+    told(page, r"refused for .* \(closed with 4403: Forbidden\): check the token, or pair this watch")
+    expect(page.locator("#face")).to_contain_text("refused")
+    page.get_by_role("button", name="Pair this watch").click()
+    expect(page.locator(".code")).to_have_text(re.compile("^[A-Z0-9]{4}-[A-Z0-9]{4}$"))
+    page.get_by_role("button", name="Leave off").click()
+    told(page, "refused for")
+
+
+def test_a_token_that_ends_is_refused_and_a_new_link_goes_on(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/watch/#home={HOME}&token={site.token(ttl_s=2)}")
+    live(page)
+    told(page, r"refused for .*4403")
+    old(page)
+    page.goto(site.link())
+    live(page)
+
+
+def test_a_home_that_is_not_known_is_named(page: Page, site: Site) -> None:
+    page.goto(site.link(home="demo.home-99"))
+    told(page, r"demo.home-99 is not known here \(.*\): check the name and the token")
+    expect(page.locator("#face")).to_contain_text("not known")
+    expect(page.locator("#face")).to_contain_text("demo.home-99")
+    page.goto(site.link())
+    live(page)
+
+
+def test_a_home_without_readings_is_waited_for(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/watch/#home=demo.home-2&token={site.token('home:home-2')}")
+    told(page, "connected, waiting for data for ")
+    expect(page.locator("#face")).to_contain_text("waiting")
+
+
+# --- what comes is odd ---
+
+
+class Blocked:
+    """No connection reaches the server while this lasts."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def __enter__(self) -> None:
+        self._page.route("**/graphql*", lambda route: route.abort())
+        self._page.route_web_socket("**/graphql", lambda socket: socket.close(code=1001))
+
+    def __exit__(self, *_: object) -> None:
+        self._page.unroute_all()
+        self._page.route_web_socket("**/graphql", lambda socket: socket.connect_to_server())
+
+
+def answering(page: Page, answer: Callable[[WebSocketRoute, str], None]) -> None:
+    """Have every WebSocket answered by `answer`, which gets the operation's id, once it has been greeted."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        def hear(text: str | bytes) -> None:
+            said = json.loads(text)
+            if said["type"] == "connection_init":
+                socket.send('{"type":"connection_ack"}')
+            if said["type"] == "subscribe":
+                answer(socket, said["id"])
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**/graphql", serve)
+
+
+def result(id: str, **payload: object) -> str:
+    return json.dumps({"id": id, "type": "next", "payload": payload})
+
+
+def a_glance(**changes: object) -> dict[str, object]:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    community = {"surplusPower": 1000, "trend": "RISING"}
+    fields = {"light": "GREEN", "community": community, "sharedPower": 300, "quality": "MEASURED", "measuredAt": at}
+    return {"home": fields | changes}
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    ["no JSON", "[]", "3", '{"type": "hello"}', '{"type": "next", "id": "1", "payload": {}}', "x" * 70_000],
+    ids=["text", "a list", "a number", "another type", "no data", "too long"],
+)
+def test_garbage_from_the_server_is_said_to_be_so(page: Page, site: Site, nonsense: str) -> None:
+    answering(page, lambda socket, _: socket.send(nonsense))
+    page.goto(site.link())
+    told(page, r"not understood for .*: is this a Commonwatt server\?")
+    expect(page.locator("#face")).to_contain_text("is this a Commonwatt")
+    page.route_web_socket("**/graphql", lambda socket: socket.connect_to_server())
+    live(page)
+
+
+def test_data_of_another_form_leave_the_last_figures_old(page: Page, site: Site) -> None:
+    kept: list[tuple[WebSocketRoute, str]] = []
+    answering(page, lambda socket, id: kept.append((socket, id)))
+    page.goto(site.link())
+    page.wait_for_timeout(0)
+    expect(page.locator("#face")).to_be_visible()
+    _until(page, lambda: bool(kept))
+    socket, id = kept[0]
+    socket.send(result(id, data=a_glance()))
+    live(page)
+    socket.send(result(id, data=a_glance(sharedPower="much")))
+    old(page)
+    told(page, r"not understood for \d+ s \(sharedPower is no number\)")
+    assert "+1.00" in shown(page)
+    socket.send(result(id, data=a_glance(sharedPower=450)))
+    live(page)
+
+
+def test_a_result_with_nulls_and_errors_is_shown_and_said_to_be_incomplete(page: Page, site: Site) -> None:
+    errors = [{"message": "no share today", "path": ["home", "sharedPower"]}]
+    answering(page, lambda socket, id: socket.send(result(id, data=a_glance(sharedPower=None), errors=errors)))
+    page.goto(site.link())
+    live(page)
+    told(page, "incomplete: no share today.*my share – from others")
+    expect(page.locator("#face")).to_contain_text("– mine")
+    expect(page.locator("#face")).to_contain_text("no share today")
+
+
+def test_a_server_that_fails_is_tried_again(page: Page, site: Site) -> None:
+    error = {"message": "internal error; quote the reference 7f", "extensions": {"code": "INTERNAL"}}
+    asked: list[str] = []
+
+    def answer(socket: WebSocketRoute, id: str) -> None:
+        asked.append(id)
+        last = len(asked) == 3
+        socket.send(
+            result(id, data=a_glance()) if last else json.dumps({"id": id, "type": "error", "payload": [error]})
+        )
+
+    answering(page, answer)
+    page.clock.install()
+    page.goto(site.link())
+    told(page, r"the server failed .* ago \(internal error; quote the reference 7f\), trying again")
+    page.clock.fast_forward(1_000)
+    page.clock.fast_forward(1_000)
+    live(page)
+
+
+def test_markup_and_control_characters_from_a_server_are_text(page: Page, site: Site) -> None:
+    message = "<img src=x onerror=alert(1)>\x1b[31m\nsecond line"
+    error = {"message": message, "extensions": {"code": "NOT_FOUND"}}
+    answering(page, lambda socket, id: socket.send(json.dumps({"id": id, "type": "error", "payload": [error]})))
+    page.goto(site.link())
+    told(page, re.escape("(<img src=x onerror=alert(1)> [31m second line)"))
+    assert page.locator("img").count() == 0
+
+
+def test_figures_that_are_stale_are_old_though_the_link_is_live(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    site.show("GREEN", home_quality="STALE", age_s=240)
+    old(page)
+    expect(page.locator(".word")).to_have_text("4 min old")
+    expect(page.locator("#face text").last).to_have_text("was green")
+    site.show("GREEN")
+    live(page)
+
+
+@pytest.mark.parametrize(("hours", "what"), [(1, "59 min ahead|1 h ahead"), (-1, "59 min behind|1 h behind")])
+def test_a_clock_off_by_an_hour_is_said_and_ages_are_right_all_the_same(
+    page: Page, site: Site, hours: int, what: str
+) -> None:
+    page.clock.install(time=time.time() + 3600 * hours)
+    page.goto(site.link())
+    live(page)
+    told(page, f"this clock is ({what}): set it")
+    expect(page.locator("#face")).to_contain_text("this clock is")
+    site.kill()
+    old(page)
+    expect(page.locator(".word")).to_have_text(re.compile(r"^\d+ s old$"))
+    site.start()
+    live(page)
+
+
+def test_an_address_without_a_server_of_ours_is_said_to_be_so(browser: Browser) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    other = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(WEB.parent)))
+    thread = Thread(target=other.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        with watched(browser, allowed=FAILING) as page:
+            page.goto(f"http://127.0.0.1:{other.server_address[1]}/web/#home={HOME}")
+            told(page, r"not understood for .* \(HTTP status \d+\): is this a Commonwatt server\?")
+    finally:
+        other.shutdown()
+        other.server_close()
+        thread.join(10)
+
+
+# --- pairing ---
+
+
+def test_a_watch_without_a_token_is_paired_keeps_its_token_and_lives_until_it_is_removed(
+    page: Page, site: Site
+) -> None:
+    page.goto(f"{site.url}/watch/")
+    code = page.locator(".code")
+    expect(code).to_have_text(re.compile("^[A-Z0-9]{4}-[A-Z0-9]{4}$"))
+    expect(page.locator("#face")).to_contain_text(site.url.removeprefix("http://") + "/device")
+    told(page, f"open {site.url}/device and enter {code.text_content()}, within 9 min")
+    member = site.token()
+    site.ask(member, "Approve", code=code.text_content(), home=HOME, name="my watch")
+    live(page)
+    expect(page).to_have_title(f"{HOME} · Commonwatt")
+    page.goto("about:blank")
+    page.goto(f"{site.url}/watch/")
+    live(page)
+    (device,) = site.ask(member, "Devices", home=HOME)["devices"]
+    assert device["name"] == "my watch"
+    site.ask(member, "Remove", id=device["id"])
+    expect(code).to_have_text(re.compile("^[A-Z0-9]{4}-[A-Z0-9]{4}$"), timeout=ATTEMPTS_MS)
+    assert page.evaluate("localStorage['commonwatt.pairing']") is None
+
+
+def _until(page: Page, check: Callable[[], bool]) -> None:
+    """Let the page's events come in until `check` holds."""
+    deadline = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < deadline
+        page.evaluate("new Promise(requestAnimationFrame)")
