@@ -44,7 +44,7 @@ def _help(text: str, *examples: str) -> str:
 
 @app.command(
     help=_help(
-        "Run everything in one process tree: nats-server, aggregator, server, and a simulated community.",
+        "Run everything in one process tree: nats-server, aggregator, server, history, and a simulated community.",
         "commonwatt up",
         "commonwatt up --homes 100 --port 8080 --fresh",
     )

@@ -88,7 +88,8 @@ class DataDirectory:
         self._lock.write(str(os.getpid()))
         self._lock.flush()
         if fresh:
-            shutil.rmtree(self.path / "nats", ignore_errors=True)
+            for name in ("nats", "history"):
+                shutil.rmtree(self.path / name, ignore_errors=True)
 
     async def _acquire(self, lock: IO[str]) -> None:
         """Wait only for what an `up` that was killed left behind: it is ending already."""
@@ -169,7 +170,8 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
     logs = ["--log-level", options.log_level, "--log-format", options.log_format]
     nats = ["--nats-url", broker.url, *logs]
     this = [sys.executable, "-m", "commonwatt"]
-    where = ["--host", options.host, "--port", str(port), "--data-dir", str(options.data_dir)]
+    kept = ["--data-dir", str(options.data_dir)]
+    where = ["--host", options.host, "--port", str(port), *kept]
     simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
     return [
         Child("nats-server", broker.command(), last=True, keeps=(lock,)),
@@ -180,6 +182,7 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
             [*this, "serve", *nats, *where, "--development"],
             environment={"COMMONWATT_DRAIN": "0"} | _key(broker, "server"),
         ),
+        Child("history", [*this, "history", *nats, *kept], environment=_key(broker, "history")),
         Child("simulate", [*this, "simulate", *nats, *simulation], environment=_key(broker, "simulator")),
     ]
 

@@ -14,7 +14,7 @@ import duckdb
 from bus.errors import ConfigurationError
 from history.tables import DEFINITION, VERSION
 
-_LOCK_S: Final = 5.0
+_LOCK_S: Final = 10.0
 """How long a process that is just ending may hold the file."""
 
 _LOCKED: Final = "Could not set lock"
