@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests of one file stay in one process, so that they share its servers.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: up setup dev check test lock clean
 .DEFAULT_GOAL := up
@@ -35,7 +37,7 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/commonwatt schema print | diff -u schema/schema.graphql -
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" $(PARALLEL)
 
 test: dev
 	$(BIN)/ruff check .
@@ -44,7 +46,7 @@ test: dev
 	$(BIN)/lint-imports
 	$(BIN)/commonwatt schema check --against schema/schema.graphql
 	$(BIN)/commonwatt schema print | diff -u schema/schema.graphql -
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lock:
 	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra build -o requirements.txt pyproject.toml
