@@ -10,6 +10,7 @@ from resolvers.directory import View
 from resolvers.history import History
 from resolvers.live import Live
 from resolvers.pairing import Pairing
+from resolvers.statements import Statements
 from resolvers.turns import Turns
 
 
@@ -26,6 +27,8 @@ class Context:
     """What pairs devices with homes; None: sign-in is off, no device needs a token."""
     history: History | None = None
     """What has been settled; None: it cannot be had here."""
+    statements: Statements | None = None
+    """What makes statements of it; None: it cannot be had here."""
     turns: Turns = field(default_factory=Turns)
     """How many questions about it are under way at a time."""
 

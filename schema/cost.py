@@ -38,6 +38,7 @@ LENGTHS: Final[Mapping[str, int]] = {
     "Query.devices": 100,
     "Community.homes": 1000,
     "BestHours.hours": 49,
+    "Statement.lines": 20,
 }
 """How long lists without `first` are taken to be: as long as they may become, but for the first one."""
 OTHER_LENGTH: Final = 100

@@ -15,6 +15,7 @@ from schema.fields import shows
 from schema.history import IntervalConnection, best_hours, compare, intervals, summary
 from schema.live import CommunityLive, HomeLive
 from schema.scalars import Duration, Ratio
+from schema.statements import Statement, statement
 from schema.totals import BestHours, Comparison, EnergyTotals
 
 _FINE = "At most 5 years by QUARTER_HOUR and HOUR, 100 years by the others."
@@ -73,6 +74,11 @@ class Home:
         resolver=compare,
         description="What the home did in a time, beside an earlier time or the mean of other homes. An error "
         f"TOO_FEW_HOMES where from a mean one home could be told. {_AWAY}",
+    )
+    statement: Statement | None = strawberry.field(
+        resolver=statement,
+        description=f"What the home drew, shared and injected in a month, at what price; null where nothing of it is "
+        f"settled. {_AWAY}",
     )
     community: "Community" = shows("community", "The community of the home.")
 

@@ -23,6 +23,7 @@ from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.history import History
 from resolvers.live import Live
+from resolvers.statements import Statements
 from schema.build import build_schema, make_reference
 from schema.context import Context
 from schema.operations import Operations
@@ -41,6 +42,7 @@ from server.headers import POLICY_GRAPHIQL, POLICY_WATCH, SecurityHeaders, cross
 from server.health import Readiness, show_health
 from server.http import Answers
 from server.hub import Hub
+from server.links import Links
 from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
 from server.pages import home_page
@@ -50,6 +52,7 @@ from server.session import Desk
 from server.signin import Guard, SignIn
 from server.sockets import Sockets
 from server.sse import Streams
+from server.statements import StatementEndpoint
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +63,8 @@ _PACKED: Final = [Middleware(GZipMiddleware, minimum_size=512)]
 
 def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     """Return the app; raise DocumentError. It uses `bus` until its lifespan ends and leaves it open."""
-    directory = Directory(Registry(), now_ms=_now_ms)
+    registry = Registry()
+    directory = Directory(registry, now_ms=_now_ms)
     live = Live(bus, now_ms=_now_ms, took=lambda seconds: metrics.frame_seconds.observe(seconds))
     alerts = Alerts(bus)
     pairing, pairing_routes = build_pairing(
@@ -70,7 +74,10 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         token_life_s=options.device_token_life_s,
         public_url=options.public_url,
     )
-    schema, everything = build_schema(), Context(directory, live, alerts, pairing=pairing, history=History(bus))
+    history, links = History(bus), Links(options.tokens, now_ms=_now_ms, public_url=options.public_url)
+    statements = Statements(history, registry, links.make)
+    schema = build_schema()
+    everything = Context(directory, live, alerts, pairing=pairing, history=history, statements=statements)
     sign_in = SignIn(options.tokens, everything, directory)
     guard = Guard(directory, now_ms=_now_ms, is_revoked=sign_in.is_revoked)
     executor = Executor(schema)
@@ -143,6 +150,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/metrics", metrics.show),
         Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL), middleware=_PACKED),
         *pairing_routes,
+        *StatementEndpoint(statements, links, sign_in, directory, everything.turns, now_ms=_now_ms).routes,
     ]
     if options.watch_directory is not None:
         routes += [

@@ -94,6 +94,11 @@ class Tokens:
         self._verified: dict[bytes, tuple[Viewer, int]] = {}
         self._verifier = PyJWS(["EdDSA", "RS256", "HS256"])
 
+    @property
+    def own(self) -> SigningKey:
+        """The deployment's own key."""
+        return self._own
+
     def verify(self, token: str) -> Viewer:
         """Return who the bearer of a token is; raise TokenError where it does not count, now."""
         _check_form(token)

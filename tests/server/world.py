@@ -22,6 +22,7 @@ from resolvers.directory import Directory
 from resolvers.feed import Counts, Feed, LiveHome
 from resolvers.history import History as Ledger
 from resolvers.live import Live
+from resolvers.statements import StatementLinks, Statements
 from schema.context import Context
 from server.signin import SignIn
 from server.tokens import TokenError, Tokens
@@ -68,8 +69,9 @@ class World:
         for place in self.places.values():
             self.register(place.community)
             self.show(place.community.id)
-        live, alerts, history = _Figures(self), _Bulletins(self), _Ledger(self)
-        everything = Context(self.directory, cast(Live, live), cast(Alerts, alerts), history=cast(Ledger, history))
+        live, alerts, history = cast(Live, _Figures(self)), cast(Alerts, _Bulletins(self)), cast(Ledger, _Ledger(self))
+        statements = Statements(history, self._registry, lambda home, month, _: StatementLinks(home, month, None))
+        everything = Context(self.directory, live, alerts, history=history, statements=statements)
         self.everything = everything
         self.sign_in = SignIn(cast(Tokens, _Porter(viewers)), everything, self.directory)
 
