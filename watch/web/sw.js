@@ -1,4 +1,4 @@
-const CACHE = "commonwatt-watch-cbebe05cc145";
+const CACHE = "commonwatt-watch-88e64114f403";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 addEventListener("install", (event) => {
 const cache = registration.active ? "reload" : "force-cache";

@@ -986,6 +986,11 @@ else storage().setItem(key, JSON.stringify(value));
 } catch {
 }
 }
+function breadthOf(element) {
+const pen = element.ownerDocument.createElement("canvas").getContext("2d");
+pen.font = `600 100px ${getComputedStyle(element).fontFamily}`;
+return Math.max(0.9, pen.measureText("0123456789").width / 600);
+}
 const NOTHING = "–";
 const DIGITS = { JPY: 0, KRW: 0, ISK: 0, BHD: 3, KWD: 3, TND: 3 }; // of minor units, where they are not 2
 function power(watts) {
@@ -1050,62 +1055,27 @@ return 2 * Math.sqrt(Math.max(0, 175 ** 2 - off ** 2));
 function round(value) {
 return Math.round(value * 10) / 10;
 }
-const WIDE = 0.57; // a character, as a part of its size: figures and short words
-const RUNNING = 0.53; // the same of running text
-function line(name, y, size, text, most = 325) {
-return ["text", { class: name, x: 200, y, "font-size": fit(text, size, most) }, text];
-}
-function value(y, size, [number, unit], what, most = 300) {
-const rest = [unit, what].filter(Boolean).join(" ");
-const fitted = fit(`${number} ${rest}`, size, most);
-return [
-"text", { class: "strong", x: 200, y, "font-size": fitted }, number,
-rest && ["tspan", { class: "soft", "font-size": Math.round(fitted * 0.72) }, ` ${rest}`],
-];
-}
-function wrap(text, size, rooms) {
-const broken = [];
-let rest = text.trim().replace(/(\d) (?=\p{L})/gu, "$1\u00A0"); // a figure keeps its unit
-for (const room of rooms) {
-if (!rest) break;
-const length = Math.floor(room / (RUNNING * size));
-let end = rest.length <= length ? rest.length : rest.lastIndexOf(" ", length);
-if (end <= 0) end = length;
-broken.push(rest.slice(0, end));
-rest = rest.slice(end).trim();
-}
-if (rest && broken.length) broken.push(`${broken.pop().slice(0, -1)}…`);
-return broken;
-}
-function arc(part) {
-const angle = 2 * Math.PI * Math.min(part, 0.9999);
-const [x, y] = [200 + 186 * Math.sin(angle), 200 - 186 * Math.cos(angle)].map((at) => at.toFixed(1));
-return `M200 14A186 186 0 ${part > 0.5 ? 1 : 0} 1 ${x} ${y}`;
-}
-function fit(text, size, most) {
-return Math.round(Math.min(size, most / (WIDE * text.length)));
-}
 const SAID = {
 asking: "asking for a code",
 denied: "a member refused this watch",
 expired: "the code has expired",
 failed: "this server pairs no watches",
 };
-function drawPairing({ phase, code, uri }, left) {
+function drawPairing(pen, { phase, code, uri }, left) {
 const ring = ["circle", { class: "track", cx: 200, cy: 200, r: 186 }];
 if (phase !== "showing") {
-const lines = wrap(SAID[phase], 32, [260, 290, 290]);
-return [ring, ...lines.map((text, i) => line("plain", 168 + 40 * (i - (lines.length - 1) / 2), 32, text))];
+const lines = pen.wrap(SAID[phase], 32, [260, 290, 290]);
+return [ring, ...lines.map((text, i) => pen.line("plain", 168 + 40 * (i - (lines.length - 1) / 2), 32, text))];
 }
 const address = uri.replace(/^https?:\/\//, "");
-const lines = address.length <= 34 ? [address] : wrap(address, 24, [300, 330]);
+const lines = address.length <= 34 ? [address] : pen.wrap(address, 24, [300, 330]);
 return [
 ring,
-line("soft", 88, 26, "to pair, open"),
-...lines.map((text, i) => line("plain", 126 + 28 * i, 26, text, 320)),
-line("soft", lines.length > 1 ? 188 : 170, 26, "and enter"),
-line("code", 238, 56, code, 325),
-line("soft", 284, 26, `within ${span(left)}`),
+pen.line("soft", 88, 26, "to pair, open"),
+...lines.map((text, i) => pen.line("plain", 126 + 28 * i, 26, text, 320)),
+pen.line("soft", lines.length > 1 ? 188 : 170, 26, "and enter"),
+pen.line("code", 236, 54, code, 300),
+pen.line("soft", 284, 26, `within ${span(left)}`),
 ];
 }
 function sayPairing({ phase, code, uri }, left) {
@@ -1175,16 +1145,51 @@ const rows = view.figures ? rowsOf(view.kind, view.screen, view.figures) : [];
 const parts = [view.title, notice && sentence(notice), light, ...rows.map((row) => row.filter(Boolean).join(" ")), ageOf(view)];
 return parts.filter(Boolean).join("; ");
 }
-function drawReceipt(counts, since) {
+function drawReceipt(pen, counts, since) {
 return [
 ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
-line("soft", 76, 26, "receipt"),
-...receiptRows(counts).map(([what, number, unit], i) => value(124 + 44 * i, 34, [number, unit], what)),
-line("soft", 340, 24, `since ${since}`),
+pen.line("soft", 76, 26, "receipt"),
+...receiptRows(counts).map(([what, number, unit], i) => pen.value(124 + 44 * i, 34, [number, unit], what)),
+pen.line("soft", 340, 24, `since ${since}`),
 ];
 }
 function sayReceipt(counts, since) {
 return `receipt since ${since}; ${receiptRows(counts).map((row) => row.join(" ").trim()).join("; ")}`;
+}
+const RUNNING = 0.88; // of bold, in running text
+const WIDTHS = { ".": 0.3, ",": 0.3, ":": 0.3, " ": 0.27, "-": 0.4, i: 0.3, l: 0.3, j: 0.3, t: 0.4, r: 0.42, m: 0.92, w: 0.85, W: 0.98, M: 0.9 };
+const OTHER = 0.62; // of all else: digits, signs, letters; bold, as a part of their size
+function penOf(breadth) {
+const wide = (text) => breadth * [...text].reduce((sum, letter) => sum + (WIDTHS[letter] ?? OTHER), 0);
+const fit = (text, size, most) => Math.floor(Math.min(size, most / wide(text)));
+const line = (name, y, size, text, most = 325) => ["text", { class: name, x: 200, y, "font-size": fit(text, size, most) }, text];
+const value = (y, size, [number, unit], what, most = 300) => {
+const rest = [unit, what].filter(Boolean).join(" ");
+const fitted = fit(`${number} ${rest}`, size, most);
+return [
+"text", { class: "strong", x: 200, y, "font-size": fitted }, number,
+rest && ["tspan", { class: "soft", "font-size": Math.floor(fitted * 0.72) }, ` ${rest}`],
+];
+};
+const wrap = (text, size, rooms) => {
+const broken = [];
+const words = text.trim().replace(/(\d) (?=\p{L})/gu, "$1\u00A0").split(" "); // a figure keeps its unit
+for (const room of rooms) {
+const fits = (part) => RUNNING * size * wide(part) <= room;
+let row = words.shift() ?? "";
+while (words.length && fits(`${row} ${words[0]}`)) row += ` ${words.shift()}`;
+while (row.length > 1 && !fits(row)) row = `${row.slice(0, -2)}…`; // a word that is longer than the line
+if (row) broken.push(row);
+}
+if (words.length && broken.length) broken.push(`${broken.pop().replace(/…?$/, "")}…`);
+return broken;
+};
+return { line, value, wrap };
+}
+function arc(part) {
+const angle = 2 * Math.PI * Math.min(part, 0.9999);
+const [x, y] = [200 + 186 * Math.sin(angle), 200 - 186 * Math.cos(angle)].map((at) => at.toFixed(1));
+return `M200 14A186 186 0 ${part > 0.5 ? 1 : 0} 1 ${x} ${y}`;
 }
 const TEXT = "\uFE0E"; // an arrow as a letter, not as a picture
 const SIGNS = {
@@ -1199,15 +1204,16 @@ garbage: "M-24 0q6-24 12 0t12 0 12 0 12 0",
 };
 const PRESSED = ["refused"]; // there is a button for what to do
 function draw(view) {
-if (view.trouble === "pairing") return drawPairing(view.pairing, view.left);
-if (view.screen === "receipt") return drawReceipt(view.receipt, view.since);
-if (!view.figures && view.trouble) return drawTrouble(words(view), view.trouble);
-return view.screen === "today" ? drawToday(view) : drawGlance(view);
+const pen = penOf(view.breadth);
+if (view.trouble === "pairing") return drawPairing(pen, view.pairing, view.left);
+if (view.screen === "receipt") return drawReceipt(pen, view.receipt, view.since);
+if (!view.figures && view.trouble) return drawTrouble(pen, words(view), view.trouble);
+return view.screen === "today" ? drawToday(pen, view) : drawGlance(pen, view);
 }
 function lightOf(view) {
 return view.state === "live" || view.state === "recent" ? view.light ?? "UNKNOWN" : "UNKNOWN";
 }
-function drawGlance(view) {
+function drawGlance(pen, view) {
 const { surplus, share, trend } = view.figures ?? { surplus: null, share: null, trend: null };
 const [number, unit] = signed(surplus);
 const notice = words(view);
@@ -1215,14 +1221,14 @@ const light = lightOf(view);
 const y = notice ? [104, 178, 210, 248] : [109, 207, 245, 296];
 return [
 bezel(light),
-line("word", y[0], notice ? 28 : 31, headline(view)),
-line("number", y[1], notice ? 78 : 100, number),
+pen.line("word", y[0], notice ? 28 : 31, headline(view)),
+pen.line("number", y[1], notice ? 78 : 100, number, light === "YELLOW" ? 262 : 325),
 withTrend(y[2], `${unit} ${way(surplus)}`.trim(), trend),
-value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
-...(notice ? tell(notice, light, 281, view.trouble) : [line("soft", 338, 26, footer(view))]),
+pen.value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
+...(notice ? tell(pen, notice, light, 281, view.trouble) : [pen.line("soft", 338, 26, footer(view))]),
 ];
 }
-function drawToday(view) {
+function drawToday(pen, view) {
 const { imported, shared, saved, currency } = view.figures ?? { imported: null, shared: null, saved: null, currency: null };
 const notice = words(view);
 const light = lightOf(view);
@@ -1232,26 +1238,26 @@ return [
 ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
 imported > 0 && ["path", { class: "part", d: arc(shared / imported) }],
 ["path", { class: "lamp", d: outline(light, 200, notice ? 55 : 60, 0.1) }],
-line("word", y[0], notice ? 26 : 28, headline(view)),
-line("number", y[1], notice ? 70 : 88, amount),
-line("soft", y[2], 26, `${unit} ${what} today`.trim()),
-column(122, y[3], energy(imported), "drawn"),
-column(278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
-...(notice ? tell(notice, "UNKNOWN", 307, view.trouble) : [line("soft", 354, 25, footer(view))]),
+pen.line("word", y[0], notice ? 26 : 28, headline(view)),
+pen.line("number", y[1], notice ? 70 : 88, amount),
+pen.line("soft", y[2], 26, `${unit} ${what} today`.trim()),
+column(pen, 122, y[3], energy(imported), "drawn"),
+column(pen, 278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
+...(notice ? tell(pen, notice, "UNKNOWN", 307, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
 ];
 }
-function drawTrouble({ short, since, why, todo }, trouble) {
+function drawTrouble(pen, { short, since, why, todo }, trouble) {
 const lines = [];
 for (const [name, text, most] of [["soft", since, 1], ["soft", why, 2], ["plain", PRESSED.includes(trouble) ? "" : todo, 2]]) {
-const rooms = Array.from({ length: most }, (_, i) => width("UNKNOWN", 208 + 32 * (lines.length + i)));
-lines.push(...wrap(text, 26, rooms).map((part) => [name, part]));
+const rooms = Array.from({ length: most }, (_, i) => width("UNKNOWN", 206 + 31 * (lines.length + i)));
+lines.push(...pen.wrap(text, 25, rooms).map((part) => [name, part]));
 }
 const down = 11 * Math.max(0, 4 - lines.length);
 return [
 bezel("UNKNOWN"),
 ["path", { class: "sign", transform: `translate(200 ${82 + down})`, d: SIGNS[trouble] }],
-line("strong", 164 + down, 38, short),
-...lines.map(([name, part], i) => line(name, 204 + down + 32 * i, 26, part)),
+pen.line("strong", 164 + down, 38, short),
+...lines.map(([name, part], i) => pen.line(name, 203 + down + 31 * i, 25, part)),
 ];
 }
 function bezel(light) {
@@ -1265,18 +1271,22 @@ if (view.state === "none") return "";
 if (view.state !== "old") return ageOf(view);
 return view.light === "UNKNOWN" ? LIGHTS.UNKNOWN : `was ${view.light.toLowerCase()}`;
 }
-function tell({ what, todo }, light, y, trouble) {
+function tell(pen, { what, short, todo }, light, y, trouble) {
 const rooms = [0, 1, 2].map((i) => width(light, y + 28 * i));
-const said = wrap(what, 23, rooms.slice(0, 2));
-if (!PRESSED.includes(trouble)) said.push(...wrap(todo, 23, rooms.slice(said.length)));
-return said.map((text, i) => line("plain", y + 28 * i, 23, text));
+const lines = (first) => {
+const said = pen.wrap(first, 23, rooms.slice(0, 2));
+return PRESSED.includes(trouble) ? said : [...said, ...pen.wrap(todo, 23, rooms.slice(said.length))];
+};
+const long = lines(what);
+const told = long.at(-1).endsWith("…") ? lines(short) : long;
+return told.map((text, i) => pen.line("plain", y + 28 * i, 23, text));
 }
 function withTrend(y, text, trend) {
 const arrow = TRENDS[trend] ? ` ${TRENDS[trend][0]}${TEXT}` : "";
 return ["text", { class: "soft", x: 200, y, "font-size": 26 }, text || NOTHING, ["tspan", { class: "trend" }, arrow]];
 }
-function column(x, y, [number, unit], label) {
-return ["g", { transform: `translate(${x - 200} 0)` }, value(y, 34, [number, unit], "", 150), line("soft", y + 31, 23, label, 150)];
+function column(pen, x, y, [number, unit], label) {
+return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 150), pen.line("soft", y + 31, 23, label, 150)];
 }
 const SVG = "http://www.w3.org/2000/svg";
 function paint(parent, drawings) {
@@ -1312,6 +1322,7 @@ class Page {
 #document;
 #act;
 #gist = "";
+#breadth;
 constructor(document, act) {
 this.#document = document;
 this.#act = act;
@@ -1321,8 +1332,9 @@ return this.#document.getElementById(id);
 }
 show(view) {
 const face = this.at("face");
-const since = view.since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-const seen = { ...view, since };
+const since = view.since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+this.#breadth ??= breadthOf(face);
+const seen = { ...view, since, breadth: this.#breadth };
 set(this.#document.documentElement.dataset, "mode", view.mode);
 set(face.dataset, "light", lightOf(view));
 set(face.dataset, "state", view.state);

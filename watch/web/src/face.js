@@ -9,7 +9,7 @@ import { outline, width } from "./outline.js";
 import { drawPairing } from "./pairing-face.js";
 import { drawReceipt } from "./receipt-face.js";
 import { ageOf, LIGHTS, TRENDS, way } from "./rows.js";
-import { arc, line, value, wrap } from "./strokes.js";
+import { arc, penOf } from "./strokes.js";
 import { words } from "./trouble.js";
 
 const TEXT = "\uFE0E"; // an arrow as a letter, not as a picture
@@ -26,12 +26,13 @@ const SIGNS = {
 
 const PRESSED = ["refused"]; // there is a button for what to do
 
-/** Return what to draw for a view (view.js) that has beside it: kind, title, pairing, left, receipt, since. */
+/** Return what to draw for a view (view.js) that has beside it: kind, title, pairing, left, receipt, since, breadth. */
 export function draw(view) {
-  if (view.trouble === "pairing") return drawPairing(view.pairing, view.left);
-  if (view.screen === "receipt") return drawReceipt(view.receipt, view.since);
-  if (!view.figures && view.trouble) return drawTrouble(words(view), view.trouble);
-  return view.screen === "today" ? drawToday(view) : drawGlance(view);
+  const pen = penOf(view.breadth);
+  if (view.trouble === "pairing") return drawPairing(pen, view.pairing, view.left);
+  if (view.screen === "receipt") return drawReceipt(pen, view.receipt, view.since);
+  if (!view.figures && view.trouble) return drawTrouble(pen, words(view), view.trouble);
+  return view.screen === "today" ? drawToday(pen, view) : drawGlance(pen, view);
 }
 
 /** The light that may be shown: none that is old. */
@@ -39,7 +40,7 @@ export function lightOf(view) {
   return view.state === "live" || view.state === "recent" ? view.light ?? "UNKNOWN" : "UNKNOWN";
 }
 
-function drawGlance(view) {
+function drawGlance(pen, view) {
   const { surplus, share, trend } = view.figures ?? { surplus: null, share: null, trend: null };
   const [number, unit] = signed(surplus);
   const notice = words(view);
@@ -47,15 +48,15 @@ function drawGlance(view) {
   const y = notice ? [104, 178, 210, 248] : [109, 207, 245, 296];
   return [
     bezel(light),
-    line("word", y[0], notice ? 28 : 31, headline(view)),
-    line("number", y[1], notice ? 78 : 100, number),
+    pen.line("word", y[0], notice ? 28 : 31, headline(view)),
+    pen.line("number", y[1], notice ? 78 : 100, number, light === "YELLOW" ? 262 : 325),
     withTrend(y[2], `${unit} ${way(surplus)}`.trim(), trend),
-    value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
-    ...(notice ? tell(notice, light, 281, view.trouble) : [line("soft", 338, 26, footer(view))]),
+    pen.value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
+    ...(notice ? tell(pen, notice, light, 281, view.trouble) : [pen.line("soft", 338, 26, footer(view))]),
   ];
 }
 
-function drawToday(view) {
+function drawToday(pen, view) {
   const { imported, shared, saved, currency } = view.figures ?? { imported: null, shared: null, saved: null, currency: null };
   const notice = words(view);
   const light = lightOf(view);
@@ -65,27 +66,27 @@ function drawToday(view) {
     ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
     imported > 0 && ["path", { class: "part", d: arc(shared / imported) }],
     ["path", { class: "lamp", d: outline(light, 200, notice ? 55 : 60, 0.1) }],
-    line("word", y[0], notice ? 26 : 28, headline(view)),
-    line("number", y[1], notice ? 70 : 88, amount),
-    line("soft", y[2], 26, `${unit} ${what} today`.trim()),
-    column(122, y[3], energy(imported), "drawn"),
-    column(278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
-    ...(notice ? tell(notice, "UNKNOWN", 307, view.trouble) : [line("soft", 354, 25, footer(view))]),
+    pen.line("word", y[0], notice ? 26 : 28, headline(view)),
+    pen.line("number", y[1], notice ? 70 : 88, amount),
+    pen.line("soft", y[2], 26, `${unit} ${what} today`.trim()),
+    column(pen, 122, y[3], energy(imported), "drawn"),
+    column(pen, 278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
+    ...(notice ? tell(pen, notice, "UNKNOWN", 307, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
   ];
 }
 
-function drawTrouble({ short, since, why, todo }, trouble) {
+function drawTrouble(pen, { short, since, why, todo }, trouble) {
   const lines = [];
   for (const [name, text, most] of [["soft", since, 1], ["soft", why, 2], ["plain", PRESSED.includes(trouble) ? "" : todo, 2]]) {
-    const rooms = Array.from({ length: most }, (_, i) => width("UNKNOWN", 208 + 32 * (lines.length + i)));
-    lines.push(...wrap(text, 26, rooms).map((part) => [name, part]));
+    const rooms = Array.from({ length: most }, (_, i) => width("UNKNOWN", 206 + 31 * (lines.length + i)));
+    lines.push(...pen.wrap(text, 25, rooms).map((part) => [name, part]));
   }
   const down = 11 * Math.max(0, 4 - lines.length);
   return [
     bezel("UNKNOWN"),
     ["path", { class: "sign", transform: `translate(200 ${82 + down})`, d: SIGNS[trouble] }],
-    line("strong", 164 + down, 38, short),
-    ...lines.map(([name, part], i) => line(name, 204 + down + 32 * i, 26, part)),
+    pen.line("strong", 164 + down, 38, short),
+    ...lines.map(([name, part], i) => pen.line(name, 203 + down + 31 * i, 25, part)),
   ];
 }
 
@@ -103,11 +104,16 @@ function footer(view) {
   return view.light === "UNKNOWN" ? LIGHTS.UNKNOWN : `was ${view.light.toLowerCase()}`;
 }
 
-function tell({ what, todo }, light, y, trouble) {
+/** Below the figures: what happened, shorter where what to do would not fit after it. */
+function tell(pen, { what, short, todo }, light, y, trouble) {
   const rooms = [0, 1, 2].map((i) => width(light, y + 28 * i));
-  const said = wrap(what, 23, rooms.slice(0, 2));
-  if (!PRESSED.includes(trouble)) said.push(...wrap(todo, 23, rooms.slice(said.length)));
-  return said.map((text, i) => line("plain", y + 28 * i, 23, text));
+  const lines = (first) => {
+    const said = pen.wrap(first, 23, rooms.slice(0, 2));
+    return PRESSED.includes(trouble) ? said : [...said, ...pen.wrap(todo, 23, rooms.slice(said.length))];
+  };
+  const long = lines(what);
+  const told = long.at(-1).endsWith("…") ? lines(short) : long;
+  return told.map((text, i) => pen.line("plain", y + 28 * i, 23, text));
 }
 
 function withTrend(y, text, trend) {
@@ -115,6 +121,6 @@ function withTrend(y, text, trend) {
   return ["text", { class: "soft", x: 200, y, "font-size": 26 }, text || NOTHING, ["tspan", { class: "trend" }, arrow]];
 }
 
-function column(x, y, [number, unit], label) {
-  return ["g", { transform: `translate(${x - 200} 0)` }, value(y, 34, [number, unit], "", 150), line("soft", y + 31, 23, label, 150)];
+function column(pen, x, y, [number, unit], label) {
+  return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 150), pen.line("soft", y + 31, 23, label, 150)];
 }

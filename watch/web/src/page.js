@@ -1,5 +1,6 @@
 // The page: a view becomes the face, its buttons, and what a screen reader says. The only one that knows the elements.
 
+import { breadthOf } from "./breadth.js";
 import { draw, lightOf } from "./face.js";
 import { paint, set } from "./paint.js";
 import { sayPairing } from "./pairing-face.js";
@@ -13,6 +14,7 @@ export class Page {
   #document;
   #act;
   #gist = "";
+  #breadth;
 
   /** `act` takes the name of a button that was pressed. */
   constructor(document, act) {
@@ -27,8 +29,9 @@ export class Page {
   /** Show a view. */
   show(view) {
     const face = this.at("face");
-    const since = view.since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    const seen = { ...view, since };
+    const since = view.since.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    this.#breadth ??= breadthOf(face);
+    const seen = { ...view, since, breadth: this.#breadth };
     set(this.#document.documentElement.dataset, "mode", view.mode);
     set(face.dataset, "light", lightOf(view));
     set(face.dataset, "state", view.state);

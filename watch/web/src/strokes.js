@@ -1,38 +1,44 @@
-// What a face is drawn with: lines of text that stay inside it, figures with their units, arcs. Pure; widths are
-// estimates for a wide font, since nothing is measured.
+// What a face is drawn with: lines of text that stay inside it, figures with their units, arcs. Pure: how wide the
+// platform's font is comes in as `breadth` (breadth.js), and widths are reckoned from it.
 
-const WIDE = 0.57; // a character, as a part of its size: figures and short words
-const RUNNING = 0.53; // the same of running text
+const RUNNING = 0.88; // of bold, in running text
+const WIDTHS = { ".": 0.3, ",": 0.3, ":": 0.3, " ": 0.27, "-": 0.4, i: 0.3, l: 0.3, j: 0.3, t: 0.4, r: 0.42, m: 0.92, w: 0.85, W: 0.98, M: 0.9 };
+const OTHER = 0.62; // of all else: digits, signs, letters; bold, as a part of their size
 
-/** Return text in the middle of the face at `y`, smaller where it would be wider than `most`. */
-export function line(name, y, size, text, most = 325) {
-  return ["text", { class: name, x: 200, y, "font-size": fit(text, size, most) }, text];
-}
+/** Return {line, value, wrap} for a font that is `breadth` times as wide as one with digits of 0.6 of its size. */
+export function penOf(breadth) {
+  const wide = (text) => breadth * [...text].reduce((sum, letter) => sum + (WIDTHS[letter] ?? OTHER), 0);
+  const fit = (text, size, most) => Math.floor(Math.min(size, most / wide(text)));
 
-/** Return a figure [number, unit] in the middle at `y`, and what it is beside it. */
-export function value(y, size, [number, unit], what, most = 300) {
-  const rest = [unit, what].filter(Boolean).join(" ");
-  const fitted = fit(`${number} ${rest}`, size, most);
-  return [
-    "text", { class: "strong", x: 200, y, "font-size": fitted }, number,
-    rest && ["tspan", { class: "soft", "font-size": Math.round(fitted * 0.72) }, ` ${rest}`],
-  ];
-}
+  /** Text in the middle of the face at `y`, smaller where it would be wider than `most`. */
+  const line = (name, y, size, text, most = 325) => ["text", { class: name, x: 200, y, "font-size": fit(text, size, most) }, text];
 
-/** Break text, between words where there are any, into lines as long as `rooms` are wide; the last says if more was. */
-export function wrap(text, size, rooms) {
-  const broken = [];
-  let rest = text.trim().replace(/(\d) (?=\p{L})/gu, "$1\u00A0"); // a figure keeps its unit
-  for (const room of rooms) {
-    if (!rest) break;
-    const length = Math.floor(room / (RUNNING * size));
-    let end = rest.length <= length ? rest.length : rest.lastIndexOf(" ", length);
-    if (end <= 0) end = length;
-    broken.push(rest.slice(0, end));
-    rest = rest.slice(end).trim();
-  }
-  if (rest && broken.length) broken.push(`${broken.pop().slice(0, -1)}…`);
-  return broken;
+  /** A figure [number, unit] in the middle at `y`, and what it is beside it. */
+  const value = (y, size, [number, unit], what, most = 300) => {
+    const rest = [unit, what].filter(Boolean).join(" ");
+    const fitted = fit(`${number} ${rest}`, size, most);
+    return [
+      "text", { class: "strong", x: 200, y, "font-size": fitted }, number,
+      rest && ["tspan", { class: "soft", "font-size": Math.floor(fitted * 0.72) }, ` ${rest}`],
+    ];
+  };
+
+  /** Text, broken between words into lines as long as `rooms` are wide; the last says if more was. */
+  const wrap = (text, size, rooms) => {
+    const broken = [];
+    const words = text.trim().replace(/(\d) (?=\p{L})/gu, "$1\u00A0").split(" "); // a figure keeps its unit
+    for (const room of rooms) {
+      const fits = (part) => RUNNING * size * wide(part) <= room;
+      let row = words.shift() ?? "";
+      while (words.length && fits(`${row} ${words[0]}`)) row += ` ${words.shift()}`;
+      while (row.length > 1 && !fits(row)) row = `${row.slice(0, -2)}…`; // a word that is longer than the line
+      if (row) broken.push(row);
+    }
+    if (words.length && broken.length) broken.push(`${broken.pop().replace(/…?$/, "")}…`);
+    return broken;
+  };
+
+  return { line, value, wrap };
 }
 
 /** Return the path of a part, 0 to 1, of the ring at the edge, clockwise from the top. */
@@ -40,8 +46,4 @@ export function arc(part) {
   const angle = 2 * Math.PI * Math.min(part, 0.9999);
   const [x, y] = [200 + 186 * Math.sin(angle), 200 - 186 * Math.cos(angle)].map((at) => at.toFixed(1));
   return `M200 14A186 186 0 ${part > 0.5 ? 1 : 0} 1 ${x} ${y}`;
-}
-
-function fit(text, size, most) {
-  return Math.round(Math.min(size, most / (WIDE * text.length)));
 }
