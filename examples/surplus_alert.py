@@ -1,20 +1,35 @@
 """Say when a community has surplus to use, and when it is over. Reconnects by itself.
 
 python examples/surplus_alert.py --community demo --on 1000 --off 200
+
+The server must know the document beside this script (COMMONWATT_DOCUMENTS='["examples"]'): only its id is sent. The
+token is that of a member or an operator, from --token or COMMONWATT_TOKEN.
 """
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 from contextlib import aclosing
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from gql import Client, gql
+from gql import Client, GraphQLRequest
 from gql.transport.exceptions import TransportConnectionFailed, TransportError, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
 DOCUMENT = Path(__file__).with_suffix(".graphql").read_text("utf-8")
+
+
+class TrustedDocument(GraphQLRequest):
+    """A document of which the id is sent, not the text."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What goes over the wire."""
+        return {"documentId": sha256(DOCUMENT.rstrip("\n").encode()).hexdigest(), "variables": self.variable_values}
 
 
 class Alarm:
@@ -38,8 +53,7 @@ def socket_url(url: str) -> str:
 
 async def alert(url: str, community: str, token: str | None, count: int, alarm: Alarm) -> None:
     """Print each turn of `alarm`, over `count` messages, or without end for 0."""
-    request = gql(DOCUMENT)
-    request.variable_values = {"community": community}
+    request = TrustedDocument(DOCUMENT, variable_values={"community": community})
     while True:
         transport = WebsocketsTransport(
             socket_url(url),
@@ -65,7 +79,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Say when a community has surplus, and when it is over.")
     arguments.add_argument("--url", default="http://127.0.0.1:8000", help="the server (default: %(default)s)")
     arguments.add_argument("--community", default="demo", help="its id (default: %(default)s)")
-    arguments.add_argument("--token", help="bearer token, where the server asks for one")
+    arguments.add_argument("--token", default=os.environ.get("COMMONWATT_TOKEN"), help="or COMMONWATT_TOKEN")
     arguments.add_argument("--count", type=int, default=0, metavar="N", help="end after N messages")
     arguments.add_argument("--on", type=float, default=500, metavar="W", help="alert from here (default: %(default)s)")
     arguments.add_argument("--off", type=float, default=100, metavar="W", help="over from here (default: %(default)s)")

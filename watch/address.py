@@ -1,23 +1,39 @@
-"""Where the server is: from the URL that a person types to the URL of the WebSocket.
+"""Where the server is: from the URL that a person types to the URLs of its endpoints.
 
 Plain strings cross this module. It never opens a connection and never looks a name up.
 """
 
 import ipaddress
+from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-_SOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_SECURE = {"http": False, "https": True, "ws": False, "wss": True}
+_GRAPHQL = "/graphql"
 
 
 class AddressError(ValueError):
     """Raised when a URL names no server that could be watched; the message says the form expected."""
 
 
-def socket_url(url: str) -> str:
-    """Return the WebSocket URL of the GraphQL endpoint behind `url`.
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server's endpoints."""
 
-    `http` becomes `ws`, `https` becomes `wss`, and `/graphql` is added to the path where it is missing, so
-    that `http://127.0.0.1:8000` and `ws://127.0.0.1:8000/graphql` mean the same.
+    socket: str
+    graphql: str
+    authorization: str
+    token: str
+
+    @property
+    def server(self) -> str:
+        """The server itself, in the form by which two spellings of it are the same."""
+        return self.graphql.removesuffix(_GRAPHQL)
+
+
+def read_address(url: str) -> Address:
+    """Return the endpoints behind `url`.
+
+    `http://127.0.0.1:8000`, `ws://127.0.0.1:8000` and `http://127.0.0.1:8000/graphql` mean the same.
     Raises AddressError for another scheme, a missing host or a port outside 1..65535.
     """
     expected = f"{url!r} is no server address; expected a form like http://127.0.0.1:8000"
@@ -26,13 +42,21 @@ def socket_url(url: str) -> str:
         port = parts.port
     except ValueError as error:
         raise AddressError(expected) from error
-    scheme = _SOCKET_SCHEMES.get(parts.scheme)
-    if scheme is None or not parts.hostname or port == 0:
+    secure = _SECURE.get(parts.scheme)
+    if secure is None or not parts.hostname or port == 0:
         raise AddressError(expected)
-    path = parts.path.rstrip("/")
-    if not path.endswith("/graphql"):
-        path += "/graphql"
-    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+    base = parts.path.rstrip("/").removesuffix(_GRAPHQL).rstrip("/")
+    http, socket = ("https", "wss") if secure else ("http", "ws")
+
+    def endpoint(scheme: str, path: str) -> str:
+        return urlunsplit((scheme, parts.netloc, base + path, parts.query, ""))
+
+    return Address(
+        socket=endpoint(socket, _GRAPHQL),
+        graphql=endpoint(http, _GRAPHQL),
+        authorization=endpoint(http, "/oauth/device_authorization"),
+        token=endpoint(http, "/oauth/token"),
+    )
 
 
 def is_loopback(url: str) -> bool:

@@ -1,45 +1,94 @@
-"""The watch's client: one subscription kept up over whatever the network does.
+"""The watch for scripts: typed glances, kept up over whatever the network does.
 
-A document and its variables go in, news come out: results and how the link stands. It never raises for what a
-server or a network does, never draws, and keeps no history.
+    async with Watch("http://127.0.0.1:8000", token) as watch:
+        async for glance in watch.glance("demo.home-01"):
+            print(glance.light, glance.surplus_w)
+
+A home's or a community's id goes in, frozen dataclasses come out (watch.glance), each as it was heard. It retries
+by itself, with back-off and full jitter, and raises only for what waiting does not mend.
 """
 
-import asyncio
-import random as randomness
+import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, Self, TypeVar
 
-from gql import GraphQLRequest
-from gql.transport.exceptions import TransportError
+from graphql import parse
 
-from watch.address import socket_url
-from watch.backoff import Backoff
-from watch.news import Link, News, Result, Standing
-from watch.pending import Pending
-from watch.transport import Limits, WatchTransport
-from watch.verdict import judge, judge_errors
+from watch import events as on
+from watch.address import read_address
+from watch.documents import read_documents
+from watch.events import Screen, Show, Target
+from watch.following import Following
+from watch.glance import CommunityGlance, CommunityToday, HomeGlance, HomeToday, Reading
+from watch.line import Party
+from watch.meter import Meter
+from watch.receipt import Receipt
+from watch.shell import Shell
+from watch.state import Awaited, Known, Moment, State
+from watch.transport import Limits
+from watch.verdict import Standing
+
+__all__ = ["Following", "Glances", "RefusedError", "UnknownError", "Watch", "WatchError"]
+
+R = TypeVar("R", bound=Reading)
+Token = str | Callable[[], Awaitable[str]] | None
 
 
-class Following:
-    """One subscription that is kept up; an endless async iterator of news.
+class WatchError(Exception):
+    """Raised when waiting does not help; the message says why."""
 
-    `anext` may be cancelled, by a timeout say, and loses nothing. Ended by `aclose`, by leaving `async with`, or
-    by leaving the Watch. An error that nobody foresaw is raised at the reader.
+
+class RefusedError(WatchError):
+    """Raised when the server does not accept the token."""
+
+
+class UnknownError(WatchError):
+    """Raised when there is no such home or community, or none that the token may see."""
+
+
+class Glances(Generic[R]):
+    """One screen that is kept up; an async iterator of its readings, the latest ones.
+
+    A reader slower than the server skips readings. `anext` may be cancelled, by a timeout say, and loses nothing.
+    Ended by `aclose`, by leaving `async with`, or by leaving the Watch.
     """
 
-    def __init__(self, keep: Callable[[Callable[[News], None]], Coroutine[Any, Any, None]]) -> None:
-        self._pending = Pending()
-        self._keeper = asyncio.create_task(keep(self._pending.put))
-        self._keeper.add_done_callback(self._ended)
+    def __init__(self, shell: Shell, target: Target, form: type[R], screen: Screen, show: Show, token: Token) -> None:
+        self._shell = shell
+        self._target = target
+        self._form = form
+        self._screen = screen
+        self._show = show
+        self._token = token
+        self._seen: Known | None = None
+        self._begun = self._over = False
+
+    @property
+    def receipt(self) -> Receipt:
+        """What it has cost so far."""
+        return self._shell.receipt
+
+    @property
+    def state(self) -> State:
+        """How it stands: the link, and since when."""
+        return self._shell.state
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> News:
-        return await self._pending.get()
+    async def __anext__(self) -> R:
+        if not self._begun:
+            await self._begin()
+        while not self._over:
+            known = self._shell.state.readings.get(self._screen)
+            if known is not None and known is not self._seen:
+                self._seen = known
+                assert isinstance(known.reading, self._form)
+                return known.reading
+            await self._mend(self._shell.state)
+            await self._shell.changed()
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,106 +97,101 @@ class Following:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the subscription and wait until its connection is closed."""
-        self._keeper.cancel()
-        await asyncio.wait([self._keeper])
+        """End it, and wait until its connection is closed."""
+        if not self._over:
+            self._over = True
+            await self._shell.__aexit__(None, None, None)
 
-    def _ended(self, keeper: asyncio.Task[None]) -> None:
-        error = None if keeper.cancelled() else keeper.exception()
-        self._pending.end(error or StopAsyncIteration())
+    def renew(self, token: str) -> None:
+        """Use a newer token from now on, on the open connection."""
+        self._shell.put(on.Token(token))
+
+    async def _begin(self) -> None:
+        token = await self._token() if callable(self._token) else self._token
+        self._begun = True
+        self._shell.put(on.Started(self._target, self._show, token))
+        if self._screen is not Screen.GLANCE:
+            self._shell.put(on.Turned(self._screen))
+
+    async def _mend(self, state: State) -> None:
+        """Raise for what waiting does not mend; ask for another token where somebody gives one."""
+        if state.awaited not in (Awaited.RETRY, Awaited.CADENCE):
+            return
+        if state.link is Standing.UNKNOWN:
+            raise UnknownError(f"{self._target.id}: {state.reason or 'there is no such home or community'}")
+        if state.link is Standing.REFUSED:
+            token = await self._token() if callable(self._token) else None
+            if token is None or token == state.token:
+                raise RefusedError(state.reason or "the token is refused")
+            self.renew(token)
 
 
 class Watch:
-    """A device that follows subscriptions on one server.
+    """Follows homes and communities on one server, each on a connection of its own.
 
-    Leaving it ends all of them and closes their connections.
-
-        async with Watch("http://127.0.0.1:8000") as watch:
-            async for news in watch.follow(document, {"home": "demo.home-01"}):
-                ...
+    Leaving it ends all of them.
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None = None,
-        limits: Limits | None = None,
-        backoff: Backoff | None = None,
-        random: Callable[[], float] = randomness.random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        self, url: str, token: Token = None, *, limits: Limits | None = None, now: Callable[[], Moment] | None = None
     ) -> None:
-        """Take the server's `url` (raises AddressError, see socket_url) and an optional bearer `token`.
+        """Take the server's `url` (raises AddressError) and a bearer `token`, or a function that gives one.
 
-        `random` (0 ≤ x < 1), `sleep` (seconds) and `clock` (seconds, monotonic) stand for chance and time.
+        The function is called before connecting and after a refusal, when it may give a newer one. `now` stands
+        for time and chance.
         """
-        self._url = socket_url(url)
+        self._address = read_address(url)
         self._token = token
-        self._limits = limits or Limits()
-        self._backoff = backoff or Backoff()
-        self._random = random
-        self._sleep = sleep
-        self._clock = clock
-        self._followings: list[Following] = []
+        self._limits = limits
+        self._now = now or moment
+        self._documents = read_documents()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._followings:
-            await self._followings.pop().aclose()
+        while self._closers:
+            await self._closers.pop()()
+
+    def glance(self, home: str, show: Show = Show.FOREGROUND) -> Glances[HomeGlance]:
+        """Follow a home's light, the surplus, its share and the trend; `show` says how often, how precisely, how."""
+        return self._follow(Target("home", home), HomeGlance, Screen.GLANCE, show)
+
+    def today(self, home: str) -> Glances[HomeToday]:
+        """Follow a home's energy and saving since local midnight."""
+        return self._follow(Target("home", home), HomeToday, Screen.TODAY, Show.FOREGROUND)
+
+    def community_glance(self, community: str, show: Show = Show.FOREGROUND) -> Glances[CommunityGlance]:
+        """Follow a community's light, surplus, what is shared of it, and the trend."""
+        return self._follow(Target("community", community), CommunityGlance, Screen.GLANCE, show)
+
+    def community_today(self, community: str) -> Glances[CommunityToday]:
+        """Follow a community's energy and saving since local midnight."""
+        return self._follow(Target("community", community), CommunityToday, Screen.TODAY, Show.FOREGROUND)
 
     def follow(self, document: str, variables: Mapping[str, Any]) -> Following:
-        """Subscribe and give the news: first CONNECTING, then each result and each change of the link.
+        """Follow a subscription of one's own, which servers that take trusted documents only do not; give its news.
 
-        A result means that the link is live; after any Link, what was shown before is old. A reader slower
-        than the server skips results, the latest wins.
         Raises graphql.GraphQLSyntaxError for a document that does not parse.
         """
-        request = GraphQLRequest(document, variable_values=dict(variables))
-        following = Following(lambda tell: self._keep(request, tell))
-        self._followings.append(following)
+        parse(document)
+        token = self._token
+        if callable(token):
+            raise TypeError("a subscription of one's own takes a token, not a function that gives one")
+        meter = Meter(lambda: self._now().steady)
+        party = Party(self._address, self._documents, self._limits or Limits(), meter, token)
+        following = Following(party, document, variables, self._now)
+        self._closers.append(following.aclose)
         return following
 
-    async def _keep(self, request: GraphQLRequest, tell: Callable[[News], None]) -> None:
-        tell(Link(Standing.CONNECTING))
-        failures = 0
-        while True:
-            began = self._clock()
-            try:
-                link = await self._attempt(request, tell)
-            except (TransportError, OSError) as error:
-                link = judge(error)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # gql tells the server about a cancelled subscription; where that fails, its error hides the
-                # cancellation.
-                raise asyncio.CancelledError
-            if self._clock() - began >= self._backoff.most_s:
-                failures = 0  # only a link that held is a success: one that falls at once must not be hammered
-            delay_s = self._backoff.delay_s(failures, self._random)
-            failures += 1
-            tell(replace(link, retry_in_s=delay_s))
-            await self._sleep(delay_s)
+    def _follow(self, target: Target, form: type[R], screen: Screen, show: Show) -> Glances[R]:
+        shell = Shell(self._address, self._documents, now=self._now, limits=self._limits)
+        glances = Glances(shell, target, form, screen, show, self._token)
+        self._closers.append(glances.aclose)
+        return glances
 
-    async def _attempt(self, request: GraphQLRequest, tell: Callable[[News], None]) -> Link:
-        """Hold one connection until the subscription ends, and say why it did; raises what gql raises."""
-        transport = WatchTransport(self._url, self._token, self._limits)
-        ended = Link(Standing.GONE, "the server ended the subscription")
-        try:
-            await transport.connect()
-            tell(Link(Standing.WAITING))
-            why = ended
-            async with aclosing(transport.subscribe(request)) as results:
-                async for result in results:
-                    errors: list[Any] = list(result.errors or ())
-                    if result.data is not None:
-                        why = ended
-                        tell(Result(result.data, tuple(errors)))
-                    else:
-                        why = judge_errors(errors)
-                        tell(why)
-            return why
-        finally:
-            await transport.close()
+
+def moment() -> Moment:
+    """Return this moment, with chance of the system's own."""
+    return Moment(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000, random.SystemRandom().random())

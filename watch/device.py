@@ -1,78 +1,318 @@
-"""What the device knows: the last glance, how the link stands, and since when.
+"""The device: one pure fold over what happens to it, `after(state, event, now) -> (state, commands)`.
 
-News and the time come in, a new frozen Device goes out: a pure fold, so that every state can be told and tested
-without a network. The age that it gives never makes data look younger than they are.
+docs/watch.md is its specification and tests/watch/device.json its cases, which every other implementation passes
+too. It opens nothing, draws nothing, and knows neither clock nor chance but those that `now` brings.
 """
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import singledispatchmethod
+from typing import Any, Final
 
-from watch.glance import GarbledError, Glance
-from watch.news import Link, News, Result, Standing, printable
-from watch.screen import Screen
+from watch import commands as do
+from watch import events as on
+from watch.events import Event, Screen, Show, Target
+from watch.glance import FORMS, GarbledError, Light, Reading, read
+from watch.modes import Ask
+from watch.pairing import Phase
+from watch.pairing_step import PairingStep
+from watch.state import Awaited, Known, Mode, Moment, Open, State, restore
+from watch.step import PONG_MS, TROUBLES
+from watch.text import printable
+from watch.verdict import Standing, judge_errors, judge_lost
 
-CONNECTING = Link(Standing.CONNECTING)
-_UNTIL_ANSWERED = frozenset({Standing.UNKNOWN, Standing.FAULT, Standing.GARBAGE})
+LASTING_MS: Final = 30_000
+"""A connection that lasted so long was a success; one that falls at once must not be hammered."""
+TAP_MS: Final = 600_000
+LOW, NO_LONGER_LOW = 0.2, 0.25
+CLOCK_DIFFERS_MS: Final = 60_000
+CLOCK_AHEAD_MS: Final = 50 * 60_000
+"""Data that the server holds for current may come from a slow meter: only what is older is the clock's fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Now, on two clocks: `wall` in UTC for times from the server, `steady` in seconds that only go forward."""
+def after(state: State, event: Event, now: Moment) -> tuple[State, tuple[do.Command, ...]]:
+    """Return the state after an event at `now`, and what is to be done."""
+    if state.mode is Mode.OFF and not isinstance(event, on.Started):
+        return state, ()
+    step = _Device(state, now)
+    step.take(event)
+    return step.state, tuple(step.commands)
 
-    wall: datetime
-    steady: float
 
+class _Device(PairingStep):
+    """What each event makes of the device."""
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One screen's state; `since` is the steady second at which the present standing began."""
+    # --- what happens to the watch ---
 
-    screen: Screen
-    since: float
-    link: Link = CONNECTING
-    glance: Glance | None = None
-    heard: float | None = None
-    partial: str = ""  # why parts of the last result are null
+    @singledispatchmethod
+    def take(self, event: Event) -> None:
+        raise TypeError(f"{event!r} is no event of a watch")
 
-    def after(self, news: News, now: Moment) -> "Device":
-        """Return the state after `news` were heard at `now`. What was known stays, until something newer."""
-        if isinstance(news, Link):
-            if news.standing is Standing.WAITING and self.link.standing in _UNTIL_ANSWERED:
-                return self  # asked again, which says nothing yet: the face must not flicker at each attempt
-            same = news.standing is self.link.standing
-            return replace(self, link=news, since=self.since if same else now.steady)
+    @take.register
+    def _(self, event: on.Started) -> None:
+        self.drop()
+        restored = {
+            screen: restore(event.target, screen, kept)
+            for screen, kept in event.kept.items()
+            if event.target is not None
+        }
+        self.state = State(
+            want=event.want,
+            target=event.target,
+            ways=event.ways,
+            way=event.ways[0],
+            token=event.token,
+            paired=event.paired,
+            since=self.now.steady,
+            readings={screen: known for screen, known in restored.items() if known is not None},
+            operation=self.state.operation,
+        )
+        self.settle(at_once=True)
+
+    @take.register
+    def _(self, event: on.Shown) -> None:
+        looks = event.as_ is Show.FOREGROUND
+        self.set(want=event.as_, failures=0 if looks else self.state.failures)
+        pairing = self.state.pairing
+        if pairing is not None:
+            if looks and pairing.phase is Phase.EXPIRED:
+                self.authorize()
+            return
+        self.settle(at_once=looks)
+
+    @take.register
+    def _(self, event: on.Turned) -> None:
+        self.set(screen=event.to, basis=self.state.basis if event.to is Screen.RECEIPT else event.to)
+        self.settle()
+
+    @take.register
+    def _(self, event: on.Network) -> None:
+        came = event.up and not self.state.network
+        self.set(network=event.up)
+        if came:
+            self.set(failures=0, tries=0, way=self.state.ways[0])
+        self.settle(at_once=came)
+
+    @take.register
+    def _(self, event: on.Battery) -> None:
+        limit = NO_LONGER_LOW if self.state.low else LOW + 1e-9
+        self.set(low=event.level is not None and not event.charging and event.level < limit)
+        self.settle()
+
+    @take.register
+    def _(self, event: on.Token) -> None:
+        self.set(token=event.token, paired=False, refusals=0, failures=0)
+        if event.token is not None and self.state.pairing is not None:
+            self.set(pairing=None)
+            self.wait(None)
+        if event.token is not None and self.state.how == "socket" and self.state.open is Open.OPEN:
+            self.command(do.Renew())
+            return
+        self.drop()
+        self.settle(at_once=True)
+
+    @take.register
+    def _(self, _: on.Stopped) -> None:
+        self.drop()
+        self.set(mode=Mode.OFF, pairing=None)
+        self.wait(None)
+
+    @take.register
+    def _(self, _: on.Tick) -> None:
+        if self.state.due is None or self.now.steady < self.state.due:
+            return
+        awaited = self.state.awaited
+        self.wait(None)
+        if self.state.mode is Mode.PAIRING:
+            self.poll() if awaited is Awaited.POLL else self._lost(on.Lost(reason="no answer in time"))
+        elif awaited is Awaited.SILENCE and self.state.how == "socket":
+            self.command(do.Ping())
+            self.wait(Awaited.PONG, PONG_MS)
+        elif awaited in (Awaited.RETRY, Awaited.CADENCE):
+            self.settle(at_once=True)
+        else:
+            self.command(do.Close())
+            self._lost(on.Lost(reason="no answer in time"))
+
+    # --- what the server says ---
+
+    @take.register
+    def _(self, _: on.Opened) -> None:
+        if self.state.open is not Open.OPENING or self.state.how == "get":
+            return
+        self.set(open=Open.OPEN, opened=self.now.steady, tries=0, refusals=0)
+        if self.state.link in (Standing.CONNECTING, Standing.GONE, Standing.REFUSED):
+            self.link(Standing.WAITING)
+        if self.state.how == "stream":
+            self.listen()
+        else:
+            self.settle(at_once=True)
+
+    @take.register
+    def _(self, event: on.Heard) -> None:
+        if self.state.awaited in (Awaited.SILENCE, Awaited.PONG):
+            self.listen()
+
+    @take.register
+    def _(self, event: on.Result) -> None:
+        asked = self.state.asked
+        if event.id != self.state.operation or asked is None or self.state.target is None:
+            return
+        found: object = event.data.get(self.state.target.kind)
+        if found is None and event.errors:
+            self.take(on.Errors(event.id, event.errors))
+            return
+        if asked.how == "get" and isinstance(found, Mapping):
+            found = found.get("live")
+            if found is None and not event.errors:
+                self.answered()
+                self.link(Standing.WAITING)
+                return
         try:
-            glance = self.screen.read(news.data)
+            reading = read(FORMS[self.state.target.kind, asked.screen], found)
         except GarbledError as error:
-            return self.after(Link(Standing.GARBAGE, printable(str(error))), now)
-        live = self.after(Link(Standing.LIVE), now)
-        return replace(live, glance=glance, heard=now.steady, partial=_first_message(news))
+            self.answered()
+            self.link(Standing.GARBAGE, printable(str(error)))
+            return
+        assert isinstance(found, Mapping)
+        self._know(asked, reading, found, event)
+        self.answered()
+        self.link(Standing.LIVE)
 
-    @property
-    def live(self) -> bool:
-        """Whether the figures may be shown as current: the link is up and the server holds none for stale."""
-        return self.link.standing is Standing.LIVE and self.glance is not None and self.glance.fresh
+    @take.register
+    def _(self, event: on.Unchanged) -> None:
+        asked = self.state.asked
+        known = None if asked is None else self.state.readings.get(asked.screen)
+        if event.id != self.state.operation or asked is None or known is None:
+            return
+        if event.date is not None:
+            self.set(clock_off=_differs(self.now.wall - event.date))
+        age = 0 if known.reading.current else known.age_at(self.now)
+        known = replace(known, steady=self.now.steady, wall=self.now.wall, age=age, operation=event.id)
+        self.set(readings={**self.state.readings, asked.screen: known})
+        self.answered()
+        self.link(Standing.LIVE)
 
-    def age_s(self, now: Moment) -> float | None:
-        """Return the age of the data in seconds, None without data.
+    @take.register
+    def _(self, event: on.Errors) -> None:
+        if event.id != self.state.operation or self.state.asked is None:
+            return
+        standing, reason = judge_errors(event.errors)
+        self.answered()
+        self.link(standing, reason)
 
-        The larger of two: since measuredAt by the wall clock, and since the result was heard by the steady
-        clock. A wall clock that runs behind the server's thus never makes old data look new.
-        """
-        if self.glance is None or self.heard is None:
-            return None
-        age = now.steady - self.heard
-        if self.glance.measured_at is not None:
-            age = max(age, (now.wall - self.glance.measured_at).total_seconds())
-        return age
+    @take.register
+    def _(self, event: on.Ended) -> None:
+        if event.id != self.state.operation or self.state.asked is None:
+            return
+        if event.errors:
+            standing, reason = judge_errors(event.errors)
+        elif self.state.link in TROUBLES:  # told just before, in a result without data
+            standing, reason = self.state.link, self.state.reason
+        else:
+            standing, reason = Standing.GONE, "the server ended the subscription"
+        lasted = self.state.link is Standing.LIVE and self.now.steady - self.state.since >= LASTING_MS
+        self.set(asked=None, failures=0 if lasted else self.state.failures)
+        if self.state.how == "stream":
+            self.set(open=Open.NONE, how=None)
+        self.link(standing, reason)
+        self.retry()
 
-    def lasting_s(self, now: Moment) -> float:
-        """Return for how many seconds the present standing has lasted."""
-        return max(0.0, now.steady - self.since)
+    @take.register
+    def _(self, event: on.Lost) -> None:
+        self._lost(event)
+
+    def _lost(self, event: on.Lost) -> None:
+        if self.state.mode is Mode.PAIRING:
+            self.pairing_failed(event.retry)
+            return
+        if self.state.open is Open.NONE:
+            return
+        standing = judge_lost(event)
+        asked, opened = self.state.asked, self.state.open is Open.OPEN
+        get = self.state.how == "get"
+        self.set(open=Open.NONE, how=None, asked=asked if get else None)
+        self.link(standing, printable(event.reason))
+        if standing is Standing.REFUSED and self.is_over():
+            return
+        if get and asked is not None:
+            self.rest(asked, event.retry)
+            return
+        if opened and self.now.steady - self.state.opened >= LASTING_MS:
+            self.set(failures=0)
+        if not opened and standing in (Standing.GONE, Standing.GARBAGE):
+            self.try_another_way()
+        self.retry(event.retry)
+
+    # --- pairing ---
+
+    @take.register
+    def _(self, _: on.Pair) -> None:
+        self.drop()
+        self.authorize()
+
+    @take.register
+    def _(self, _: on.Unpair) -> None:
+        if self.state.pairing is not None:
+            self.leave_off()
+
+    @take.register
+    def _(self, event: on.Code) -> None:
+        if self.state.pairing is None or self.state.pairing.phase is not Phase.ASKING:
+            return
+        self.set(pairing=self.state.pairing.showing(event, self.now.steady), failures=0)
+        self.wait(Awaited.POLL, event.interval * 1000)
+
+    @take.register
+    def _(self, event: on.Denied) -> None:
+        pairing = self.state.pairing
+        if pairing is None or pairing.phase not in (Phase.ASKING, Phase.SHOWING):
+            return
+        if event.error == "unsupported_grant_type":
+            self.leave_off()
+            return
+        self.set(pairing=pairing.denied(printable(event.error)))
+        assert self.state.pairing is not None
+        if self.state.pairing.phase is pairing.phase:
+            self.wait(Awaited.POLL, event.retry + self.state.pairing.interval)
+        else:
+            self.wait(None)
+
+    @take.register
+    def _(self, event: on.Paired) -> None:
+        if self.state.pairing is None:
+            return
+        home = Target("home", event.home)
+        readings = self.state.readings if self.state.target == home else {}
+        self.set(token=event.token, paired=True, target=home, readings=readings, refusals=0)
+        self.command(do.Keep(event.token, event.home))
+        self.leave_off()
+
+    # --- what was heard ---
+
+    def _know(self, asked: Ask, reading: Reading, data: Mapping[str, Any], event: on.Result) -> None:
+        now, state = self.now, self.state
+        measured = None if reading.measured_at is None else round(reading.measured_at.timestamp() * 1000)
+        off = state.clock_off
+        if event.date is not None:
+            off = _differs(now.wall - event.date)
+        elif reading.current and measured is not None:
+            old = now.wall - measured
+            off = old if old < -CLOCK_DIFFERS_MS or old > CLOCK_AHEAD_MS else 0
+        age = 0 if measured is None else max(0, now.wall - off - measured)
+        before = self._light()
+        known = Known(reading, data, now.steady, now.wall, age, event.id, event.etag, event.errors)
+        self.set(readings={**state.readings, asked.screen: known}, clock_off=off, refusals=0)
+        rested = state.tapped is None or now.steady - state.tapped >= TAP_MS
+        if reading.light is Light.GREEN and before in (Light.YELLOW, Light.RED) and rested:
+            self.set(tapped=now.steady)
+            self.command(do.Tap())
+
+    def _light(self) -> Light | None:
+        """Return the light that was heard last in this life."""
+        heard = [known for known in self.state.readings.values() if known.steady is not None]
+        return max(heard, key=lambda known: known.steady or 0).reading.light if heard else None
 
 
-def _first_message(result: Result) -> str:
-    if not result.errors:
-        return ""
-    message = result.errors[0].get("message")
-    return printable(message) if isinstance(message, str) else "a part could not be answered"
+def _differs(ms: int) -> int:
+    return ms if abs(ms) > CLOCK_DIFFERS_MS else 0

@@ -1,25 +1,40 @@
 """The face: what a device shows, as words and shapes, before any screen technology.
 
-A Device and the time come in, a Face goes out: a pure function. In the order of a glance: the light, the surplus
-and my share of it, the trend, the age of the data. Every light has a word (and, where it is drawn, a shape) of
-its own, because colour alone does not reach everyone.
+A View comes in, a Face goes out: a pure function, and docs/watch.md its specification. In the order of a glance:
+the light, the surplus and my share of it, the trend, the age of the data. Every light has a word (and, where it is
+drawn, a shape) of its own, because colour alone does not reach everyone.
 """
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
-from watch.device import Device, Moment
-from watch.glance import CommunityGlance, Glance, HomeGlance, Light, Trend
-from watch.news import Link, Standing
+from watch.events import Screen
+from watch.figures import NOTHING, energy, is_zero, money, power, size, span
+from watch.glance import CommunityGlance, CommunityToday, HomeGlance, HomeToday, Light, Reading, Trend
+from watch.pairing import Pairing, Phase
+from watch.receipt import Receipt
+from watch.view import Freshness, Trouble, View
 
-NOTHING = "–"
-_WORDS = {
+_WORDS: Final = {
     Light.GREEN: "use it now",
     Light.YELLOW: "as you like",
     Light.RED: "better wait",
     Light.UNKNOWN: "not known",
 }
-_TRENDS = {Trend.RISING: "↗ rising", Trend.STEADY: "→ steady", Trend.FALLING: "↘ falling"}
+_TRENDS: Final = {Trend.RISING: "↗ rising", Trend.STEADY: "→ steady", Trend.FALLING: "↘ falling"}
+_SHORT: Final = {
+    Trouble.PAIRING: "pairing",
+    Trouble.OFFLINE: "offline",
+    Trouble.CONNECTING: "connecting",
+    Trouble.WAITING: "waiting",
+    Trouble.REFUSED: "refused",
+    Trouble.UNKNOWN: "not known",
+    Trouble.GONE: "server gone",
+    Trouble.FAULT: "server error",
+    Trouble.GARBAGE: "not understood",
+    Trouble.CLOCK: "check clock",
+    Trouble.INCOMPLETE: "incomplete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One drawing. `fresh` is False for anything that must look old; `notice` is "" while all is well."""
+    """One drawing. `fresh` is False for anything that must look old; `notice` is "" while all is well.
+
+    `code`: what a watch that pairs shows, large.
+    """
 
     title: str
     light: Light
@@ -41,7 +59,9 @@ class Face:
     rows: tuple[Row, ...]
     age: str
     fresh: bool
+    short: str
     notice: str
+    code: str = ""
 
     @property
     def spoken(self) -> str:
@@ -51,102 +71,119 @@ class Face:
         return "; ".join(filter(None, (self.title, self.notice, light, *rows, self.age)))
 
 
-def draw(device: Device, now: Moment) -> Face:
-    """Return the face of `device` at `now`."""
-    glance = device.glance
-    light = glance.light if glance else Light.UNKNOWN
+def draw(view: View, title: str, receipt: Receipt | None = None) -> Face:
+    """Return the face of a view; `title` is what is watched. The receipt is shown where that screen is."""
+    light = view.reading.light if view.reading is not None else Light.UNKNOWN
+    rows = rows_of(view.reading) if view.reading is not None else ()
+    if view.screen is Screen.RECEIPT:
+        rows = rows_of_receipt(receipt or Receipt())
     return Face(
-        title=device.screen.title,
+        title=title,
         light=light,
         word=_WORDS[light],
-        rows=tuple(_rows(glance)) if glance else (),
-        age=_age(device, now),
-        fresh=device.live,
-        notice=_notice(device, now),
+        rows=rows,
+        age=age_of(view),
+        fresh=view.freshness in (Freshness.LIVE, Freshness.RECENT),
+        short="" if view.trouble is None else _SHORT[view.trouble],
+        notice=notice_of(view, title),
+        code=view.pairing.code if view.pairing is not None else "",
     )
 
 
-def power(watts: float | None) -> str:
-    """Return `watts` without its sign for a glance: 640 W, 1.24 kW, 14.5 kW; "–" for None."""
-    if watts is None:
-        return NOTHING
-    size = abs(watts)
-    if round(size) < 1000:
-        return f"{size:.0f} W"
-    if size < 9_995:
-        return f"{size / 1000:.2f} kW"
-    return f"{size / 1000:.1f} kW" if size < 999_950 else f"{size / 1_000_000:.2f} MW"
-
-
-def span(seconds: float) -> str:
-    """Return a length of time for a glance: 12 s, 4 min, 3 h, 5 days."""
-    whole = int(max(0.0, seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    return f"{whole // 3600} h" if whole < 48 * 3600 else f"{whole // 86400} days"
-
-
-def _rows(glance: Glance) -> list[Row]:
-    mine = isinstance(glance, HomeGlance)
-    rows = [
-        _signed("surplus", glance.surplus_w, "to the grid", "from the grid"),
-        Row("my share" if mine else "shared", power(glance.shared_w), "from others" if mine else "within"),
-        Row("trend", _TRENDS[glance.trend] if glance.trend else NOTHING),
-    ]
-    if isinstance(glance, HomeGlance):
-        rows.append(_signed("my net", glance.net_w, "drawn", "fed in"))
-    rows.append(Row("own supply", _percent(glance.self_sufficiency)))
-    if isinstance(glance, HomeGlance):
-        rows.append(Row("quality", glance.quality.lower() if glance.quality else NOTHING))
-    if isinstance(glance, CommunityGlance):
-        reporting, total = (NOTHING if n is None else str(n) for n in (glance.homes_reporting, glance.homes_total))
-        rows.append(Row("homes", f"{reporting} of {total}", "reporting"))
-    return rows
-
-
-def _signed(label: str, watts: float | None, positive: str, negative: str) -> Row:
-    if watts is None or round(watts) == 0:
-        return Row(label, power(watts))
-    return Row(label, ("+" if watts > 0 else "−") + power(watts), positive if watts > 0 else negative)
-
-
-def _percent(ratio: float | None) -> str:
-    return NOTHING if ratio is None else f"{100 * ratio:.0f} %"
-
-
-def _age(device: Device, now: Moment) -> str:
-    if device.live:
-        return "live"
-    age_s = device.age_s(now)
-    return "no data yet" if age_s is None else f"{span(age_s)} old"
-
-
-def _notice(device: Device, now: Moment) -> str:
-    """Say what happened, since when, and what to do."""
-    link, lasting = device.link, span(device.lasting_s(now))
-    because = f" ({link.reason.rstrip('.')})" if link.reason else ""
-    match link.standing:
-        case Standing.LIVE:
-            return f"incomplete: {device.partial}" if device.partial else ""
-        case Standing.CONNECTING:
-            return f"connecting for {lasting}"
-        case Standing.WAITING:
-            return f"connected, waiting for data for {lasting}"
-        case Standing.REFUSED:
-            return f"refused for {lasting}{because}: check the token"
-        case Standing.UNKNOWN:
-            return f"{device.screen.title} is not known here{because}: check the name and the token"
-        case Standing.GONE:
-            return f"server gone for {lasting}{because}{_next(link)}"
-        case Standing.FAULT:
-            return f"the server failed {lasting} ago{because}{_next(link)}"
-        case Standing.GARBAGE:
-            return f"not understood for {lasting}{because}: is this a Commonwatt server?"
+def rows_of(reading: Reading) -> tuple[Row, ...]:
+    """Return the figures of a screen, in their order."""
+    match reading:
+        case HomeGlance():
+            share = Row("my share", power(reading.share_w), "from others")
+            return (_surplus(reading.surplus_w), share, _trend(reading.trend))
+        case CommunityGlance():
+            return (_surplus(reading.surplus_w), Row("shared", power(reading.share_w), "within"), _trend(reading.trend))
+        case HomeToday() | CommunityToday():
+            saved, lost = money(reading.saved, reading.currency)
+            others = "from others" if isinstance(reading, HomeToday) else "shared"
+            return (
+                Row("drawn", energy(reading.imported_wh)),
+                Row(others, energy(reading.shared_wh)),
+                Row("lost" if lost else "saved", saved),
+            )
         case never:
             assert_never(never)
 
 
-def _next(link: Link) -> str:
-    return "" if link.retry_in_s is None else ", trying again"
+def rows_of_receipt(receipt: Receipt) -> tuple[Row, ...]:
+    """Return what the device has cost so far."""
+    return (
+        Row("in", size(receipt.bytes_in)),
+        Row("out", size(receipt.bytes_out)),
+        Row("messages", str(receipt.messages)),
+        Row("wake-ups", str(receipt.wakeups)),
+        Row("parsing", f"{receipt.parse_us / 1000:.1f} ms"),
+    )
+
+
+def age_of(view: View) -> str:
+    """Return the age of the data as it is shown."""
+    if view.freshness is Freshness.LIVE:
+        return "live"
+    return "no data yet" if view.age is None else f"{span(view.age)} old"
+
+
+def notice_of(view: View, title: str) -> str:
+    """Say what happened, since when, and what to do."""
+    lasting = span(view.lasting)
+    because = f" ({view.why.rstrip('.')})" if view.why else ""
+    match view.trouble:
+        case None:
+            return ""
+        case Trouble.PAIRING:
+            return "" if view.pairing is None else pairing_notice(view.pairing, view.pairing_left)
+        case Trouble.OFFLINE:
+            return f"no network for {lasting}: it goes on by itself"
+        case Trouble.CONNECTING:
+            return f"connecting for {lasting}"
+        case Trouble.WAITING:
+            return f"connected, waiting for data for {lasting}"
+        case Trouble.REFUSED:
+            return f"refused for {lasting}{because}: check the token, or pair this watch"
+        case Trouble.UNKNOWN:
+            return f"{title} is not known here{because}: check the name and the token"
+        case Trouble.GONE:
+            return f"server gone for {lasting}{because}, trying again"
+        case Trouble.FAULT:
+            return f"the server failed {lasting} ago{because}, trying again"
+        case Trouble.GARBAGE:
+            return f"not understood for {lasting}{because}: is this a Commonwatt server?"
+        case Trouble.CLOCK:
+            return f"this clock is {span(abs(view.clock_off))} {'ahead' if view.clock_off > 0 else 'behind'}: set it"
+        case Trouble.INCOMPLETE:
+            return f"incomplete: {view.why}"
+        case never:
+            assert_never(never)
+
+
+def pairing_notice(pairing: Pairing, left: int) -> str:
+    """Say how far pairing is; `left` ms until the code expires."""
+    match pairing.phase:
+        case Phase.ASKING:
+            return "asking for a code"
+        case Phase.SHOWING:
+            return f"open {pairing.uri} and enter {pairing.code}, within {span(left)}"
+        case Phase.DENIED:
+            return "a member refused this watch: pair again, or leave off"
+        case Phase.EXPIRED:
+            return "the code has expired: pair again, or leave off"
+        case Phase.FAILED:
+            return f"this server pairs no watches{f' ({pairing.reason})' if pairing.reason else ''}"
+        case never:
+            assert_never(never)
+
+
+def _surplus(watts: float) -> Row:
+    if is_zero(watts):
+        return Row("surplus", power(watts))
+    sign, meaning = ("+", "to the grid") if watts > 0 else ("−", "from the grid")
+    return Row("surplus", sign + power(watts), meaning)
+
+
+def _trend(trend: Trend | None) -> Row:
+    return Row("trend", _TRENDS[trend] if trend else NOTHING)

@@ -1,7 +1,8 @@
-"""What one result says: the fields of a screen's document, checked, with their units.
+"""What one result says: each screen's fields, checked, with their units.
 
-The `data` of a GraphQL result comes in as the network gave it; a frozen Glance goes out. Anything that is not of
-the form the document asked for raises GarbledError, so that no face ever meets nonsense. No clock, no network.
+The object of a GraphQL result comes in as the network gave it; a frozen glance goes out. Anything that is not of
+the form the document asked for raises GarbledError, so that no face ever meets nonsense. Each field names its
+place in the document; tests hold them to be the document's, and their types the schema's.
 """
 
 import math
@@ -9,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
-from watch.news import printable
+from watch.events import Kind, Screen
+from watch.text import printable
 
 
 class Light(StrEnum):
@@ -24,7 +27,7 @@ class Light(StrEnum):
 
 
 class Trend(StrEnum):
-    """Where the surplus of the community is going."""
+    """Where the surplus of the community is going; what the server may add later reads as None."""
 
     RISING = "RISING"
     STEADY = "STEADY"
@@ -35,140 +38,158 @@ class GarbledError(ValueError):
     """Raised when a result is not of the form that the document asked for; the message names the field."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Glance:
-    """What both screens show. Null on the wire is None: not known, or not there."""
+    """What every screen shows. Null on the wire is None: not known, or not there."""
 
-    light: Light
-    surplus_w: float | None  # + the community gives to the grid
-    shared_w: float | None  # a home: what it uses of others'; a community: what is shared within
-    trend: Trend | None
-    measured_at: datetime | None
-    self_sufficiency: float | None  # 0..1
+    light: Annotated[Light, "light"]
+    measured_at: Annotated[datetime | None, "measuredAt"]
 
     @property
-    def fresh(self) -> bool:
+    def current(self) -> bool:
         """Whether the server holds these figures for current: staleness shows in the light."""
         return self.light is not Light.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class HomeGlance(Glance):
-    """What the home screen shows, the fields of home.graphql."""
-
-    net_w: float | None  # + the home draws from the grid
-    quality: str | None
+@dataclass(frozen=True)
+class _OfHome(Glance):
+    quality: Annotated[str, "quality"]
 
     @property
-    def fresh(self) -> bool:
+    def current(self) -> bool:
         """Whether the server holds these figures for current: staleness shows in light or quality."""
         return self.light is not Light.UNKNOWN and self.quality == "MEASURED"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class _Today:
+    imported_wh: Annotated[float | None, "today.imported"]
+    shared_wh: Annotated[float | None, "today.shared"]
+    saved: Annotated[str | None, "today.saved"]  # exact decimal, in minor units of the currency: + a gain
+    currency: Annotated[str | None, "today.currency"]
+
+
+@dataclass(frozen=True)
+class HomeGlance(_OfHome):
+    """A home's first screen, the fields of HomeGlance."""
+
+    surplus_w: Annotated[float, "community.surplusPower"]  # + the community gives to the grid
+    share_w: Annotated[float | None, "sharedPower"]  # what it uses of others'
+    trend: Annotated[Trend | None, "community.trend"]
+
+
+@dataclass(frozen=True)
 class CommunityGlance(Glance):
-    """What the community screen shows, the fields of community.graphql."""
+    """A community's first screen, the fields of CommunityGlance."""
 
-    homes_reporting: int | None
-    homes_total: int | None
-
-
-def read_home(data: Mapping[str, Any]) -> HomeGlance:
-    """Read the data of home.graphql; raises GarbledError."""
-    home = _Fields(data).below("home")
-    community = home.below("community")
-    return HomeGlance(
-        light=home.light("light"),
-        surplus_w=community.number("surplusPower"),
-        trend=community.trend("trend"),
-        shared_w=home.number("sharedPower"),
-        net_w=home.number("netPower"),
-        measured_at=home.time("measuredAt"),
-        self_sufficiency=home.number("selfSufficiency"),
-        quality=home.word("quality"),
-    )
+    surplus_w: Annotated[float, "surplusPower"]  # + it gives to the grid
+    share_w: Annotated[float, "sharedPower"]  # what is shared within
+    trend: Annotated[Trend | None, "trend"]
 
 
-def read_community(data: Mapping[str, Any]) -> CommunityGlance:
-    """Read the data of community.graphql; raises GarbledError."""
-    community = _Fields(data).below("community")
-    return CommunityGlance(
-        light=community.light("light"),
-        surplus_w=community.number("surplusPower"),
-        shared_w=community.number("sharedPower"),
-        trend=community.trend("trend"),
-        measured_at=community.time("measuredAt"),
-        self_sufficiency=community.number("selfSufficiency"),
-        homes_reporting=community.count("homesReporting"),
-        homes_total=community.count("homesTotal"),
-    )
+@dataclass(frozen=True)
+class HomeToday(_Today, _OfHome):
+    """A home's second screen, the fields of HomeToday: energy since local midnight."""
 
 
-class _Fields:
-    """One object of a result, read field by field; the path names the place in an error."""
+@dataclass(frozen=True)
+class CommunityToday(_Today, Glance):
+    """A community's second screen, the fields of CommunityToday: energy since local midnight."""
 
-    def __init__(self, fields: object, path: str = "") -> None:
-        if not isinstance(fields, Mapping):
-            raise GarbledError(f"{path or 'data'} is {_shown(fields)}, expected an object")
-        self._fields = fields
-        self._path = path
 
-    def below(self, name: str) -> "_Fields":
-        return _Fields(self._get(name), self._at(name))
+Reading = HomeGlance | CommunityGlance | HomeToday | CommunityToday
+R = TypeVar("R", bound=Reading)
 
-    def number(self, name: str) -> float | None:
-        value = self._get(name)
-        if value is None:
+FORMS: Final[Mapping[tuple[Kind, Screen], type[Reading]]] = {
+    ("home", Screen.GLANCE): HomeGlance,
+    ("home", Screen.TODAY): HomeToday,
+    ("community", Screen.GLANCE): CommunityGlance,
+    ("community", Screen.TODAY): CommunityToday,
+}
+
+
+def places(form: Any) -> Mapping[str, tuple[str, Any]]:
+    """Return where in the document each field of a form is, and its type."""
+    return _places(form)
+
+
+def read(form: type[R], state: object) -> R:
+    """Read what a result says of a home or a community; raises GarbledError."""
+    return form(**{name: _read(hint, state, path) for name, (path, hint) in places(form).items()})
+
+
+@cache
+def _places(form: Any) -> Mapping[str, tuple[str, Any]]:
+    hints = get_type_hints(form, include_extras=True)
+    return {name: (hint.__metadata__[0], get_args(hint)[0]) for name, hint in hints.items()}
+
+
+def _read(hint: Any, state: object, path: str) -> Any:
+    *above, name = path.split(".")
+    nullable = type(None) in get_args(hint)
+    trail = ""
+    for step in above:
+        state = _get(state, step, trail)
+        trail = f"{trail}{step}."
+        if state is None and nullable:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
-            raise self._wrong(name, value, "a number")
-        if not math.isfinite(value):
-            raise self._wrong(name, value, "a finite number")
-        return float(value)
+    value = _get(state, name, trail)
+    wanted = next((each for each in get_args(hint) if each is not type(None)), hint)
+    if value is None:
+        if not nullable:
+            raise GarbledError(f"{path} is null, which it never is")
+        return None
+    return _READERS[wanted](path, value)
 
-    def count(self, name: str) -> int | None:
-        value = self.number(name)
-        if value is not None and (value < 0 or value != int(value)):
-            raise self._wrong(name, value, "a count")
-        return None if value is None else int(value)
 
-    def word(self, name: str) -> str | None:
-        value = self._get(name)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(name, value, "a word")
-        return None if value is None else printable(value, 24)
+def _get(state: object, name: str, trail: str) -> object:
+    if not isinstance(state, Mapping):
+        raise GarbledError(f"{trail.rstrip('.') or 'it'} is {_shown(state)}, expected an object")
+    if name not in state:
+        raise GarbledError(f"{trail}{name} is missing")
+    value: object = state[name]
+    return value
 
-    def light(self, name: str) -> Light:
-        word = self.word(name)
-        return Light(word) if word in set(Light) else Light.UNKNOWN
 
-    def trend(self, name: str) -> Trend | None:
-        word = self.word(name)
-        return Trend(word) if word in set(Trend) else None
+def _number(path: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
+        raise _wrong(path, value, "a number")
+    if not math.isfinite(value):
+        raise _wrong(path, value, "a finite number")
+    return float(value)
 
-    def time(self, name: str) -> datetime | None:
-        value = self._get(name)
-        if value is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-        except ValueError as error:
-            raise self._wrong(name, value, "an RFC 3339 time") from error
-        if moment.tzinfo is None:
-            raise self._wrong(name, value, "a time with its zone")
-        return moment.astimezone(UTC)
 
-    def _get(self, name: str) -> object:
-        if name not in self._fields:
-            raise GarbledError(f"{self._at(name)} is missing")
-        value: object = self._fields[name]
-        return value
+def _word(path: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(path, value, "a word")
+    return printable(value, 24)
 
-    def _at(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
 
-    def _wrong(self, name: str, value: object, expected: str) -> GarbledError:
-        return GarbledError(f"{self._at(name)} is {_shown(value)}, expected {expected}")
+def _light(path: str, value: object) -> Light:
+    word = _word(path, value)
+    return Light(word) if word in set(Light) else Light.UNKNOWN
+
+
+def _trend(path: str, value: object) -> Trend | None:
+    word = _word(path, value)
+    return Trend(word) if word in set(Trend) else None
+
+
+def _time(path: str, value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _wrong(path, value, "an RFC 3339 time") from error
+    raise _wrong(path, value, "a time with its zone")
+
+
+_READERS: Final[Mapping[Any, Any]] = {float: _number, str: _word, Light: _light, Trend: _trend, datetime: _time}
+
+
+def _wrong(path: str, value: object, expected: str) -> GarbledError:
+    return GarbledError(f"{path} is {_shown(value)}, expected {expected}")
 
 
 def _shown(value: object) -> str:

@@ -1,11 +1,14 @@
 """The face drawn in a terminal with rich.
 
 A Face comes in, a renderable goes out. Each light is a shape as well as a colour: a disc, a diamond, a square, a
-ring. What is not fresh is drawn dim and without colour. No clock, no device, no text but the face's own.
+ring. What is not fresh is drawn dim and without colour; ambient lights as little as it can. No clock, no device, no
+text but the face's own.
 """
 
+from typing import Final
+
 from rich.box import ASCII, ROUNDED
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -13,54 +16,102 @@ from rich.text import Text
 from watch.face import Face
 from watch.glance import Light
 
-WIDTH = 58
+WIDTH: Final = 58
+NARROW: Final = 54
+"""Columns below which the shape is one character."""
+_FRAME: Final = 5
+"""Columns of the border, the padding in it, and between a label and its figure."""
 
-_SHAPES = {
+_SHAPES: Final = {
     Light.GREEN: (" ▄███▄ ", "███████", "███████", " ▀███▀ "),
     Light.YELLOW: ("  ▄█▄  ", "▄█████▄", "▀█████▀", "  ▀█▀  "),
     Light.RED: ("███████", "███████", "███████", "███████"),
     Light.UNKNOWN: (" ▄▀▀▀▄ ", "█     █", "█     █", " ▀▄▄▄▀ "),
 }
-_COLOURS = {Light.GREEN: "green", Light.YELLOW: "yellow", Light.RED: "red", Light.UNKNOWN: "bright_black"}
-_PLAIN = str.maketrans(
+_MARKS: Final = {Light.GREEN: "●", Light.YELLOW: "◆", Light.RED: "■", Light.UNKNOWN: "○"}
+_COLOURS: Final = {
+    Light.GREEN: "green",
+    Light.YELLOW: "yellow",
+    Light.RED: "red",
+    Light.UNKNOWN: "bright_black",
+}
+_PLAIN: Final = str.maketrans(
     {"█": "#", "▄": "#", "▀": "#", "↗": "/", "→": "-", "↘": "\\", "−": "-", "–": "-", "…": ".", "’": "'"}
+    | {"●": "O", "◆": "^", "■": "#", "○": "?", "·": "-"}
 )
 
 
 class FacePanel:
     """A Face that rich can render; plain ASCII where the terminal's encoding has no more."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: Face, *, ambient: bool = False) -> None:
         self._face = face
+        self._ambient = ambient
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        face, plain = self._face, options.ascii_only
+        self._options = options
+        yield self._quiet() if self._ambient else self._full()
+
+    def _full(self) -> RenderableType:
+        face, width = self._face, min(WIDTH, self._options.max_width)
         colour = _COLOURS[face.light] if face.fresh else "dim"
-
-        def text(words: str, style: str = "") -> Text:
-            return Text(_plain(words) if plain else words, style=style if face.fresh else f"dim {style}")
-
-        shape = "\n".join(line.center(11) for line in (*_SHAPES[face.light], face.word))
-        lamp = text(shape, colour if face.fresh else "")
-        figures = Table.grid(padding=(0, 1))
-        figures.add_column(no_wrap=True)
-        figures.add_column(justify="right", no_wrap=True)
-        figures.add_column(no_wrap=True)
-        for row in face.rows:
-            figures.add_row(text(row.label, "dim"), text(row.value, "bold"), text(row.meaning, "dim"))
-        glance = Table.grid(padding=(0, 3))
-        glance.add_row(lamp, figures)
-        notice = [Text(_plain(face.notice) if plain else face.notice, style="bold")] if face.notice else []
-        yield Panel(
-            Group(glance, *notice),
-            title=text(face.title, "bold"),
-            subtitle=text(face.age, "bold" if face.fresh else ""),
-            box=ASCII if plain else ROUNDED,
+        if width < NARROW:
+            glance: RenderableType = Group(self._mark(colour), self._figures(meanings=False))
+        else:
+            table = Table.grid(padding=(0, 3))
+            table.add_row(self._lamp(colour), self._figures(meanings=True))
+            glance = table
+        lines: list[RenderableType] = [glance]
+        if face.notice:
+            lines.append(Text(self._plain(face.notice), style="bold"))
+        if face.code:
+            lines.append(Text(f"\n{self._plain(face.code)}", style="bold reverse", justify="center"))
+        return Panel(
+            Group(*lines),
+            title=self._text(face.title, "bold"),
+            subtitle=self._text(face.age, "bold" if face.fresh else ""),
+            box=ASCII if self._options.ascii_only else ROUNDED,
             border_style=colour,
-            padding=(1, 2),
-            width=min(WIDTH, options.max_width),
+            padding=(1, 2) if width >= NARROW else (0, 1),
+            width=width,
         )
 
+    def _quiet(self) -> RenderableType:
+        """Few cells, none of them bright: the mark keeps its colour."""
+        face = self._face
+        lines: list[RenderableType] = [
+            self._mark(_COLOURS[face.light] if face.fresh else "dim"),
+            self._figures(meanings=False),
+        ]
+        if face.short:
+            lines.append(Text(self._plain(f"{face.short} {face.code}".strip()), style="dim"))
+        return Group(*lines, Text(self._plain(f"{face.title}, {face.age}"), style="dim"))
 
-def _plain(words: str) -> str:
-    return words.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+    def _lamp(self, colour: str) -> Text:
+        face = self._face
+        shape = "\n".join(line.center(11) for line in (*_SHAPES[face.light], face.word))
+        return self._text(shape, colour if face.fresh else "")
+
+    def _mark(self, colour: str) -> Text:
+        return Text(self._plain(f"{_MARKS[self._face.light]} {self._face.word}"), style=colour)
+
+    def _figures(self, *, meanings: bool) -> Table:
+        longest = max((len(row.value) for row in self._face.rows), default=0)
+        figures = Table.grid(padding=(0, 1))
+        # Labels give way to figures, which are never cut.
+        figures.add_column(no_wrap=True, max_width=max(1, self._options.max_width - longest - _FRAME))
+        figures.add_column(justify="right", no_wrap=True, min_width=longest)
+        for row in self._face.rows:
+            cells = [self._text(row.label, "dim"), self._text(row.value, "bold")]
+            figures.add_row(*cells, self._text(row.meaning, "dim")) if meanings else figures.add_row(*cells)
+        return figures
+
+    def _text(self, words: str, style: str = "") -> Text:
+        if self._ambient:
+            return Text(self._plain(words), style="dim")
+        return Text(self._plain(words), style=style if self._face.fresh else f"dim {style}")
+
+    def _plain(self, words: str) -> str:
+        if not self._options.ascii_only:
+            return words
+        return words.translate(_PLAIN).encode("ascii", "replace").decode("ascii")

@@ -9,61 +9,95 @@ import asyncio
 import json
 import logging
 import os
-import random
+import platform
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from rich.console import Console
-from rich.live import Live
 
-from watch.address import AddressError
-from watch.client import Watch
-from watch.device import Device, Moment
-from watch.face import draw
-from watch.news import FINAL, Link, News, Result, Standing
+from watch import events as on
+from watch.address import Address, AddressError, read_address
+from watch.client import moment
+from watch.documents import read_documents
+from watch.events import Screen, Show, Target
+from watch.face import draw, pairing_notice
+from watch.interactive import show_face
+from watch.line import Party
+from watch.meter import Meter
+from watch.pairing import Phase
 from watch.panel import FacePanel
-from watch.screen import Screen, community_screen, home_screen
+from watch.places import NoPlacesError, ask_places
+from watch.shell import Shell
+from watch.state import Known, State
+from watch.step import TROUBLES
+from watch.store import Store
+from watch.text import printable
+from watch.transport import Limits
+from watch.verdict import Standing
+from watch.view import view
 
 ENDED, FAILED, MISUSED = 0, 1, 2
 FIRST_RESULT_S = 30.0  # the longest that --once waits
-REDRAW_S = 1.0
+_SHOWN: Final = 12
+_FINAL: Final = frozenset({Standing.REFUSED, Standing.UNKNOWN})
+_WHICH: Final = "say which one to watch: either --home COMMUNITY.HOME or --community COMMUNITY"
 
 
-def run(url: str, home: str | None, community: str | None, token: str | None, once: bool, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for on the command line."""
+
+    address: Address
+    target: Target | None
+    token: str | None
+    screen: Screen = Screen.GLANCE
+    once: bool = False
+    as_json: bool = False
+    ambient: bool = False
+    pair: bool = False
+
+
+def run(
+    url: str,
+    home: str | None,
+    community: str | None,
+    token: str | None,
+    once: bool,
+    as_json: bool,
+    *,
+    ambient: bool = False,
+    pair: bool = False,
+    screen: str = "glance",
+) -> int:
     """Watch one home or one community at `url` until told to end; return the exit code.
 
-    `once`: the first result only. `as_json`: one line of JSON per result, in the form of a GraphQL response.
-    0: ended by Ctrl-C or SIGTERM, or `once` had its result. 1: no result to be had (`once`: any failure, or
-    none within 30 s; `as_json`: refused or unknown). 2: the arguments are wrong. One line on stderr says why.
+    Without either, the home that this watch was paired with, else the only one that the token may see. `once`: the
+    first result only. `as_json`: one line of JSON per result, in the form of a GraphQL response. `ambient`: dimmed,
+    rarer and coarser. `pair`: get a token first, by a code that a member approves; it is stored. `screen`: glance
+    or today.
+    0: ended by Ctrl-C, SIGTERM or q, or `once` had its result. 1: no result to be had (`once`: any failure, or
+    none within 30 s; `as_json`: refused or unknown; pairing denied). 2: the arguments are wrong. One line on stderr
+    says why.
     """
-    screen = _screen(home, community)
-    if screen is None:
-        _complain("say which one to watch: either --home COMMUNITY.HOME or --community COMMUNITY")
-        return MISUSED
+    if home and community:
+        return _complain(_WHICH, MISUSED)
+    if screen not in (Screen.GLANCE, Screen.TODAY):
+        return _complain(f"{screen!r} is no screen: it is glance or today", MISUSED)
     try:
-        watch = Watch(url, token=token, random=random.SystemRandom().random)
+        address = read_address(url)
     except AddressError as error:
-        _complain(str(error))
-        return MISUSED
+        return _complain(str(error), MISUSED)
+    target = Target("home", home) if home else Target("community", community) if community else None
+    order = Order(address, target, token or None, Screen(screen), once, as_json, ambient, pair)
     # Without a handler the logging module itself would write gql's warnings over the face.
     logging.getLogger("gql").addHandler(logging.NullHandler())
     logging.getLogger("websockets").addHandler(logging.NullHandler())
-    console = Console(highlight=False)
-    if once:
-        way = _first(watch, screen, console, as_json)
-    elif as_json:
-        way = _lines(watch, screen)
-    elif console.is_terminal:
-        way = _show(watch, screen, console)
-    else:
-        way = _tell(watch, screen)
     try:
-        return asyncio.run(_until_told(way))
+        return asyncio.run(_until_told(_run(order)))
     except KeyboardInterrupt:
         return ENDED
     except BrokenPipeError:  # the reader of the pipe has had enough
@@ -72,86 +106,120 @@ def run(url: str, home: str | None, community: str | None, token: str | None, on
         return ENDED
 
 
-def now() -> Moment:
-    """Return this moment on both clocks."""
-    return Moment(datetime.now(UTC), time.monotonic())
-
-
-async def redraw(
-    news: AsyncIterator[News], device: Device, show: Callable[[Device], None], wait_s: float = REDRAW_S
-) -> None:
-    """Show `device` after each of the `news` and at least every `wait_s` seconds: an age grows by itself.
-
-    The `anext` of `news` must bear to be cancelled, as that of a Following does.
-    """
-    show(device)
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                device = device.after(await anext(news), now())
-        show(device)
-
-
-async def _show(watch: Watch, screen: Screen, console: Console) -> int:
-    live = Live(console=console, auto_refresh=False, transient=True)
-
-    def show(device: Device) -> None:
-        live.update(FacePanel(draw(device, now())), refresh=True)
-
-    async with watch, watch.follow(screen.document, screen.variables) as news:
-        with live:
-            await redraw(news, Device(screen, since=now().steady), show)
-    return ENDED
-
-
-async def _tell(watch: Watch, screen: Screen) -> int:
-    device = Device(screen, since=now().steady)
-    async with watch, watch.follow(screen.document, screen.variables) as all_news:
-        async for news in all_news:
-            device = device.after(news, now())
-            _write(draw(device, now()).spoken)
-    return ENDED
-
-
-async def _lines(watch: Watch, screen: Screen) -> int:
-    standing = Standing.CONNECTING
-    async with watch, watch.follow(screen.document, screen.variables) as all_news:
-        async for news in all_news:
-            if isinstance(news, Result):
-                standing = Standing.LIVE
-                _write(_response(news))
-                continue
-            if news.standing not in (standing, Standing.WAITING):
-                standing = news.standing
-                _complain(_why(screen, news))
-            if news.standing in FINAL:
-                return FAILED
-    return ENDED
-
-
-async def _first(watch: Watch, screen: Screen, console: Console, as_json: bool) -> int:
-    device = Device(screen, since=now().steady)
-    try:
-        async with (
-            asyncio.timeout(FIRST_RESULT_S),
-            watch,
-            watch.follow(screen.document, screen.variables) as all_news,
-        ):
-            async for news in all_news:
-                device = device.after(news, now())
-                if device.link.standing in (Standing.CONNECTING, Standing.WAITING):
-                    continue
-                if device.link.standing is not Standing.LIVE:
-                    _complain(_why(screen, device.link))
-                    return FAILED
-                if as_json and isinstance(news, Result):
-                    _write(_response(news))
-                else:
-                    console.print(FacePanel(draw(device, now())))
+async def _run(order: Order) -> int:
+    store = Store()
+    kept = None if order.token else store.find(order.address.server)
+    paired = kept is not None and not order.pair
+    token = kept.token if kept is not None and paired else order.token
+    target = order.target
+    if target is None and kept is not None and paired:
+        target = Target("home", kept.home)
+    documents = read_documents()
+    if target is None and not order.pair:
+        meter = Meter(lambda: moment().steady)
+        found = await _choose(Party(order.address, documents, Limits(), meter, token))
+        if isinstance(found, str):
+            return _complain(found, MISUSED)
+        target = found
+    console = Console(highlight=False)
+    shell = Shell(order.address, documents, now=moment, client=_name(), store=store, tap=_tap_of(console, order))
+    want = Show.AMBIENT if order.ambient else Show.FOREGROUND
+    async with shell:
+        if not order.pair:
+            shell.put(on.Started(target, want, token, paired))
+        else:
+            shell.put(on.Started(None, want, order.token))
+            shell.put(on.Pair())
+        if order.screen is not Screen.GLANCE:
+            shell.put(on.Turned(order.screen))
+        try:
+            drawable = console.is_terminal and not console.is_dumb_terminal
+            if drawable and not order.once and not order.as_json:
+                await show_face(shell, console, ambient=order.ambient)
                 return ENDED
+            if order.pair and (code := await _pair(shell)):
+                return code
+            if order.once:
+                return await _first(shell, order, console)
+            return await (_lines(shell, order) if order.as_json else _tell(shell))
+        finally:
+            if shell.complaint:
+                _complain(shell.complaint)
+
+
+async def _choose(party: Party) -> Target | str:
+    """Return the only home that there is to watch, or what to say."""
+    try:
+        found = await ask_places(party)
+    except NoPlacesError as error:
+        return f"{_WHICH} ({error})"
+    homes = [target for target in found if target.kind == "home"]
+    if len(homes) == 1:
+        return homes[0]
+    options = [f"--{target.kind} {target.id}" for target in found]
+    if not options:
+        return f"{_WHICH} (there is nothing that you may see)"
+    more = f" and {len(options) - _SHOWN} more" if len(options) > _SHOWN else ""
+    return f"say which one to watch: {', '.join(options[:_SHOWN])}{more}"
+
+
+async def _pair(shell: Shell) -> int:
+    """Say the code on stderr and wait; return 0 once paired."""
+    told = ""
+    while (pairing := shell.state.pairing) is not None:
+        left = max(0, pairing.ends - shell.now().steady)
+        if pairing.phase is Phase.SHOWING and told != pairing.code:
+            told = pairing.code
+            sys.stderr.write(f"{pairing_notice(pairing, left)}\n")
+            sys.stderr.flush()
+        elif pairing.phase not in (Phase.ASKING, Phase.SHOWING):
+            return _complain(pairing_notice(pairing, left).removesuffix(": pair again, or leave off"), FAILED)
+        await shell.changed()
+    return ENDED
+
+
+async def _tell(shell: Shell) -> int:
+    told: tuple[Known | None, object, str] = (None, None, "")
+    while True:
+        seen = view(shell.state, shell.now())
+        screen = seen.screen
+        what = (shell.state.readings.get(screen), seen.trouble, seen.why)
+        if what != told:
+            told = what
+            _write(draw(seen, _title(shell.state), shell.receipt).spoken)
+        await shell.changed()
+
+
+async def _lines(shell: Shell, order: Order) -> int:
+    known: Known | None = None
+    complained: Standing | None = None
+    while True:
+        state = shell.state
+        if (latest := state.readings.get(order.screen)) is not None and latest is not known:
+            known, complained = latest, None
+            _write(_response(state, latest))
+        elif state.link in TROUBLES and state.link is not complained:
+            complained = state.link
+            _complain(_why(state))
+        if state.link in _FINAL or state.pairing is not None:
+            return FAILED
+        await shell.changed()
+
+
+async def _first(shell: Shell, order: Order, console: Console) -> int:
+    try:
+        async with asyncio.timeout(FIRST_RESULT_S):
+            while (known := shell.state.readings.get(order.screen)) is None:
+                if shell.state.link in TROUBLES:
+                    return _complain(_why(shell.state), FAILED)
+                await shell.changed()
     except TimeoutError:
-        _complain(f"{screen.title}: no result within {FIRST_RESULT_S:.0f} s")
-    return FAILED
+        return _complain(f"{_title(shell.state)}: no result within {FIRST_RESULT_S:.0f} s", FAILED)
+    if order.as_json:
+        _write(_response(shell.state, known))
+    else:
+        console.print(FacePanel(draw(view(shell.state, shell.now()), _title(shell.state)), ambient=order.ambient))
+    return ENDED
 
 
 async def _until_told(way: Coroutine[Any, Any, int]) -> int:
@@ -165,21 +233,34 @@ async def _until_told(way: Coroutine[Any, Any, int]) -> int:
         return ENDED
 
 
-def _screen(home: str | None, community: str | None) -> Screen | None:
-    if bool(home) == bool(community):
-        return None
-    return home_screen(home) if home else community_screen(community or "")
+def _tap_of(console: Console, order: Order) -> Callable[[], None]:
+    def ring() -> None:
+        if console.is_terminal and not order.once and not order.as_json:
+            console.bell()
+
+    return ring
 
 
-def _response(result: Result) -> str:
-    response: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        response["errors"] = result.errors
+def _name() -> str:
+    """Return what this watch calls itself when it pairs: 64 printable characters of ASCII at the most."""
+    node = printable(platform.node().encode("ascii", "ignore").decode(), 40)
+    return f"terminal on {node}" if node else "terminal"
+
+
+def _title(state: State) -> str:
+    return state.target.id if state.target is not None else "commonwatt"
+
+
+def _response(state: State, known: Known) -> str:
+    kind = "home" if state.target is None else state.target.kind
+    response: dict[str, Any] = {"data": {kind: known.data}}
+    if known.errors:
+        response["errors"] = known.errors
     return json.dumps(response, separators=(",", ":"))
 
 
-def _why(screen: Screen, link: Link) -> str:
-    return f"{screen.title}: {link.standing}" + (f", {link.reason}" if link.reason else "")
+def _why(state: State) -> str:
+    return f"{_title(state)}: {state.link}" + (f", {state.reason}" if state.reason else "")
 
 
 def _write(line: str) -> None:
@@ -187,5 +268,6 @@ def _write(line: str) -> None:
     sys.stdout.flush()
 
 
-def _complain(line: str) -> None:
+def _complain(line: str, code: int = ENDED) -> int:
     sys.stderr.write(f"commonwatt watch: {line}\n")
+    return code

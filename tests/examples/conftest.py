@@ -1,15 +1,5 @@
-"""The watch's stand-in server, for scripts as subprocesses."""
+"""The server, for scripts as subprocesses: it asks for tokens, and takes trusted documents only."""
 
-from collections.abc import Iterator
+from tests.watch.conftest import guarded_stand, watch_nats
 
-import pytest
-
-from tests.watch.stand import Stand
-
-
-@pytest.fixture
-def stand() -> Iterator[Stand]:
-    stand = Stand()
-    stand.start()
-    yield stand
-    stand.stop()
+__all__ = ["guarded_stand", "watch_nats"]

@@ -1,15 +1,25 @@
-"""The stand-in server: one for the session, and one of a test's own that it may stop and start."""
+"""The server: one for the session, and one of a test's own that it may stop and start, or that asks for tokens."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import NatsServer
 from tests.watch.stand import Stand, a_community, a_home
 
 
 @pytest.fixture(scope="session")
-def session_stand() -> Iterator[Stand]:
-    stand = Stand()
+def watch_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A nats-server for the tests of the watch, whose streams nobody empties."""
+    server = NatsServer(tmp_path_factory.mktemp("watch-nats"))
+    server.start()
+    yield server.url
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def session_stand(watch_nats: str) -> Iterator[Stand]:
+    stand = Stand(watch_nats)
     stand.start()
     yield stand
     stand.stop()
@@ -18,16 +28,24 @@ def session_stand() -> Iterator[Stand]:
 @pytest.fixture
 def stand(session_stand: Stand) -> Stand:
     """The session's server, in its first state and open to all."""
-    session_stand.home, session_stand.community = a_home(), a_community()
-    session_stand.token = None
-    session_stand.payloads.clear()
+    session_stand.community = a_community()
+    session_stand.set_home(a_home())
     return session_stand
 
 
 @pytest.fixture
-def own_stand() -> Iterator[Stand]:
+def own_stand(watch_nats: str) -> Iterator[Stand]:
     """A server of this test's own."""
-    stand = Stand()
+    stand = Stand(watch_nats)
+    stand.start()
+    yield stand
+    stand.stop()
+
+
+@pytest.fixture
+def guarded_stand(watch_nats: str) -> Iterator[Stand]:
+    """A server of this test's own that asks for tokens, and takes trusted documents only."""
+    stand = Stand(watch_nats, sign_in=True, trusted_only=True)
     stand.start()
     yield stand
     stand.stop()

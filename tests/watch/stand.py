@@ -1,264 +1,225 @@
-"""A small stand-in for the server: the vocabulary of the API on Strawberry and uvicorn, in a thread of the test.
+"""The server for tests of the watch: the real one, in a thread, on a real nats-server; figures are published at will.
 
-State goes in by `set_home` and `set_community`; subscriptions and the watch page come out on 127.0.0.1. It
-can be stopped and started again on its port. It knows nothing of NATS: the real server has tests of its own.
+State goes in by `set_home` and `set_community`; all transports, pairing and the watch page come out on 127.0.0.1.
+It can be stopped and started again on its port.
 """
 
 import asyncio
-import socket
 import threading
-from collections.abc import AsyncGenerator
-from enum import Enum
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import strawberry
-import uvicorn
-from graphql import GraphQLError
-from starlette.applications import Starlette
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError
-from strawberry.types.unset import UnsetType
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
+from bus.client import Bus, connection_of
+from bus.messages import CommunityState, HomeState, Today
+from bus.registry import apply
+from bus.settings import NatsSettings
+from bus.streams import Retention, ensure_streams
+from server.options import ServerOptions
+from server.run import serve
+from tests.resolvers.frames import Publisher, community, community_state, home_state
+from tests.server.people import Signer
+
+T = TypeVar("T")
 DEADLINE_S = 20.0
-WEB = Path(__file__).parents[2] / "watch" / "web"
+DOCUMENTS = Path(__file__).parents[2] / "watch"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HOMES = ("home-01", "home-02", "home-03", "home-04", "home-05")
 
 
-@strawberry.enum
-class Light(Enum):
+class Light(StrEnum):
     GREEN = "GREEN"
     YELLOW = "YELLOW"
     RED = "RED"
     UNKNOWN = "UNKNOWN"
 
 
-@strawberry.enum
-class Trend(Enum):
+class Trend(StrEnum):
     RISING = "RISING"
     FALLING = "FALLING"
     STEADY = "STEADY"
 
 
-@strawberry.enum
-class Quality(Enum):
+class Quality(StrEnum):
     MEASURED = "MEASURED"
     ESTIMATED = "ESTIMATED"
     STALE = "STALE"
 
 
-@strawberry.type
-class CommunityLive:
-    community_id: strawberry.ID
-    light: Light
-    surplus_power: float | None
-    shared_power: float | None
-    power_import: float | None
-    power_export: float | None
-    load: float | None
-    trend: Trend | None
-    measured_at: str | None
-    self_sufficiency: float | None
-    homes_reporting: int
-    homes_total: int
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
-@strawberry.type
-class HomeLive:
-    home_id: strawberry.ID
-    light: Light
-    shared_power: float | None
-    net_power: float | None
-    measured_at: str | None
-    self_sufficiency: float | None
-    quality: Quality
-    community: CommunityLive
+def a_day(**changes: Any) -> Today:
+    """Energy since midnight: 4.2 kWh drawn, 1.8 kWh from others, 0.85 EUR saved."""
+    fields: dict[str, Any] = dict.fromkeys(("import_wh", "export_wh", "produced_wh", "consumed_wh"), 0)
+    fields |= {"import_wh": 4200, "shared_wh": 1800, "saved": "84.5", "currency": "EUR", "since": now_ms() - 3_600_000}
+    return Today(**(fields | changes))
 
 
-@strawberry.type
-class Place:
-    id: strawberry.ID
-    name: str
+def a_home(**changes: Any) -> HomeState:
+    """Home home-01, by the names of the API: light, shared_power, quality, measured_at (ms), today."""
+    fields: dict[str, Any] = {"light": "GREEN", "shared_power": 320.0, "quality": "MEASURED", "measured_at": now_ms()}
+    fields |= {"net_power": -410.0, "today": a_day()} | changes
+    return home_state("home-01", **_inner(fields))
 
 
-@strawberry.type
-class Community(Place):
-    homes: list[Place]
+def a_community(**changes: Any) -> CommunityState:
+    """The community demo, by the names of the API: light, surplus_power, shared_power, trend, measured_at, today."""
+    fields: dict[str, Any] = {"light": "GREEN", "surplus_power": 1240.0, "shared_power": 3100.0, "trend": "RISING"}
+    fields |= {"measured_at": now_ms(), "homes_reporting": 4, "homes_total": 5}
+    fields |= {"today": a_day(import_wh=120_000, shared_wh=31_000, saved="1234")} | changes
+    return community_state("demo", **_inner(fields))
 
 
-def a_community(**changes: Any) -> CommunityLive:
-    fields: dict[str, Any] = {
-        "community_id": strawberry.ID("demo"),
-        "light": Light.GREEN,
-        "surplus_power": 1240.0,
-        "shared_power": 3100.0,
-        "power_import": 800.0,
-        "power_export": 2040.0,
-        "load": 5200.0,
-        "trend": Trend.RISING,
-        "measured_at": "2026-06-01T10:00:00Z",
-        "self_sufficiency": 0.62,
-        "homes_reporting": 19,
-        "homes_total": 20,
-    }
-    return CommunityLive(**(fields | changes))
-
-
-def a_home(**changes: Any) -> HomeLive:
-    fields: dict[str, Any] = {
-        "home_id": strawberry.ID("demo.home-01"),
-        "light": Light.GREEN,
-        "shared_power": 320.0,
-        "net_power": -410.0,
-        "measured_at": "2026-06-01T10:00:00Z",
-        "self_sufficiency": 0.71,
-        "quality": Quality.MEASURED,
-        "community": a_community(),
-    }
-    return HomeLive(**(fields | changes))
+def _inner(fields: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: value.value if isinstance(value, Enum) else value for name, value in fields.items()}
+    return {f"{name}_w" if name.endswith("_power") else name: value for name, value in plain.items()}
 
 
 class Stand:
-    """The server: one community `demo` with one home `demo.home-01`, both settable."""
+    """The server: one community `demo` of five homes, of which `demo.home-01` has figures.
 
-    def __init__(self) -> None:
-        self.home: HomeLive | Exception = a_home()
-        self.community: CommunityLive | Exception = a_community()
-        self.token: str | None = None
-        self.payloads: list[Any] = []
+    `sign_in`: who asks must have a token; else all see everything. `documents`: whether it knows the watch's.
+    """
+
+    def __init__(
+        self, nats_url: str, *, sign_in: bool = False, trusted_only: bool = False, documents: bool = True
+    ) -> None:
+        self.home = a_home()
+        self.community = a_community()
         self.port = 0
-        self._server: uvicorn.Server | None = None
+        self.signer = Signer()
+        self.nats_url = nats_url
+        self._options = ServerOptions(
+            watch_directory=DOCUMENTS / "web",
+            document_directories=(DOCUMENTS, EXAMPLES) if documents else (),
+            tokens=self.signer.tokens if sign_in else None,
+            trusted_only=trusted_only,
+            development=not trusted_only,
+            drain_s=0,
+        )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed = threading.Condition()
-        self._version = 0
-        self._sent: dict[asyncio.Event, int] = {}  # per subscription, the version that it was sent last
+        self._publisher: Publisher | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def token(self, home: str = "home-01", **claims: Any) -> str:
+        """Return a token for one home of the community; `role="operator"` for all."""
+        subject = "operator:" if claims.get("role") == "operator" else f"home:{home}"
+        return self.signer.token(subject, community="demo", **claims)
+
     def start(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            _app(self), log_level="error", lifespan="off", loop="asyncio", timeout_graceful_shutdown=2
-        )
-        server, started = uvicorn.Server(config), threading.Event()
-
-        async def serve() -> None:
-            self._loop = asyncio.get_running_loop()
-            startup = server.startup
-
-            async def announced(sockets: list[socket.socket] | None = None) -> None:
-                await startup(sockets)
-                started.set()
-
-            server.startup = announced  # type: ignore[method-assign]  # uvicorn has no hook for "listening"
-            await server.serve([listener])
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+        started: Future[str] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(started)), daemon=True)
         self._thread.start()
-        self._server = server
-        assert started.wait(DEADLINE_S), "the stand-in did not start"
+        self.port = int(started.result(DEADLINE_S).rpartition(":")[2])
 
     def stop(self) -> None:
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+        if self._thread is not None and self._loop is not None and self._serving is not None:
+            self._loop.call_soon_threadsafe(self._serving.cancel)
             self._thread.join(DEADLINE_S)
-            assert not self._thread.is_alive(), "the stand-in did not stop"
-        self._server = None
+            assert not self._thread.is_alive(), "the server did not stop"
+        self._thread = self._publisher = None
 
-    def set_home(self, home: HomeLive | Exception) -> None:
-        self._set("home", home)
+    def set_home(self, home: HomeState) -> None:
+        self.home = home
+        self._publish()
 
-    def set_community(self, community: CommunityLive | Exception) -> None:
-        self._set("community", community)
+    def set_community(self, community: CommunityState) -> None:
+        self.community = community
+        self._publish()
 
-    def await_subscribers(self, count: int) -> None:
-        """Wait until exactly `count` subscriptions are open, and each was sent the present state: none skips it."""
-        with self._changed:
-            assert self._changed.wait_for(
-                lambda: len(self._sent) == count and all(v == self._version for v in self._sent.values()), DEADLINE_S
-            )
+    def await_sockets(self, count: int) -> None:
+        """Wait until exactly `count` WebSockets are open."""
+        self._await(lambda: self.metric("commonwatt_websocket_connections") == count, f"{count} sockets")
 
-    async def changes(self, name: str) -> AsyncGenerator[Any, None]:
-        woken = asyncio.Event()
-        self._note(woken, -1)
+    def await_subscribed(self) -> None:
+        """Wait until somebody follows a subscription, and has been sent its first state."""
+        self._await(lambda: self.metric("commonwatt_messages_sent_total") > 0, "any")
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric over its labels."""
+        text = httpx.get(f"{self.url}/metrics").text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        )
+
+    def approve(self, code: str, home: str = "demo.home-01") -> str:
+        """Let the device that shows a code show a home; return the device's id."""
+        document = "mutation Approve($code: String!, $home: ID!) { approveDevice(code: $code, home: $home) { id } }"
+        id: str = self.mutate(document, code=code, home=home)["approveDevice"]["id"]
+        return id
+
+    def revoke(self, device: str) -> None:
+        """Take its token from a device."""
+        self.mutate("mutation Revoke($id: ID!) { revokeDevice(id: $id) }", id=device)
+
+    def deny(self, code: str) -> None:
+        """Refuse the device that shows a code."""
+        self.mutate("mutation Deny($code: String!) { denyDevice(code: $code) }", code=code)
+
+    def mutate(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Do something as the operator, who may send any document; return the data."""
+        headers = {"Authorization": f"Bearer {self.token(role='operator')}"}
+        asked = {"query": document, "variables": variables}
+        answer = httpx.post(f"{self.url}/graphql", json=asked, headers=headers, timeout=DEADLINE_S).json()
+        assert "errors" not in answer, answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def _await(self, check: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not check():
+            assert time.monotonic() < deadline, f"there never were {what}"
+            time.sleep(0.01)
+
+    async def _run(self, started: "Future[str]") -> None:
         try:
-            while True:
-                with self._changed:
-                    version, state = self._version, getattr(self, name)
-                if isinstance(state, Exception):
-                    raise state
-                yield state
-                self._note(woken, version)
-                await woken.wait()
-                woken.clear()
-        finally:
-            self._note(woken, None)
+            self._loop = asyncio.get_running_loop()
+            bus = await Bus.connect(NatsSettings(url=self.nats_url), name="watch-tests", patience_s=10)
+            await ensure_streams(connection_of(bus).jetstream(), Retention())
+            await apply(bus, community("demo", homes=HOMES), now=datetime.now(UTC))
+            self._publisher = Publisher(bus)
+            self._publisher.number = now_ms()  # frames are numbered on, whoever publishes
+            await self._state()
+            self._serving = asyncio.create_task(
+                serve(bus, self._options, "127.0.0.1", self.port, on_started=started.set_result)
+            )
+            await asyncio.wait([self._serving])
+            if not self._serving.cancelled():
+                await self._serving
+            await bus.close()
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            raise
 
-    def _set(self, name: str, state: object) -> None:
-        with self._changed:
-            setattr(self, name, state)
-            self._version += 1
-        if self._loop is not None and self._server is not None:
-            self._loop.call_soon_threadsafe(self._wake)
+    def _publish(self) -> None:
+        if self._publisher is not None:
+            self._do(self._state())
 
-    def _wake(self) -> None:
-        for woken in self._sent:
-            woken.set()
+    async def _state(self) -> None:
+        assert self._publisher is not None
+        others = [home_state(home, quality="MISSING", measured_at=None) for home in HOMES[1:]]
+        fields = {name: getattr(self.community, name) for name in CommunityState.__struct_fields__}
+        fields.pop("community")
+        await self._publisher.publish(self.home, *others, **fields)
 
-    def _note(self, woken: asyncio.Event, version: int | None) -> None:
-        with self._changed:
-            if version is None:
-                self._sent.pop(woken)
-            else:
-                self._sent[woken] = version
-            self._changed.notify_all()
-
-
-def unknown() -> GraphQLError:
-    return GraphQLError("No such home or community.", extensions={"code": "NOT_FOUND"})
-
-
-def _app(stand: Stand) -> Starlette:
-    @strawberry.type
-    class Query:
-        @strawberry.field
-        def communities(self) -> list[Community]:
-            home = Place(id=strawberry.ID("demo.home-01"), name="The first house")
-            return [Community(id=strawberry.ID("demo"), name="Demo", homes=[home])]
-
-    @strawberry.type
-    class Subscription:
-        @strawberry.subscription
-        async def home(self, id: strawberry.ID) -> AsyncGenerator[HomeLive, None]:
-            if id != "demo.home-01":
-                raise unknown()
-            async for home in stand.changes("home"):
-                yield home
-
-        @strawberry.subscription
-        async def community(self, id: strawberry.ID) -> AsyncGenerator[CommunityLive, None]:
-            if id != "demo":
-                raise unknown()
-            async for community in stand.changes("community"):
-                yield community
-
-    class App(GraphQL[Any, Any]):
-        async def on_ws_connect(self, context: Any) -> UnsetType | dict[str, object] | None:
-            payload = context["connection_params"]
-            stand.payloads.append(payload)
-            if stand.token is not None and payload.get("authorization") != f"Bearer {stand.token}":
-                raise ConnectionRejectionError
-            return await super().on_ws_connect(context)
-
-    api = App(strawberry.Schema(Query, subscription=Subscription))
-    page = StaticFiles(directory=WEB, html=True)
-    return Starlette(
-        routes=[Route("/graphql", api), WebSocketRoute("/graphql", api), Mount("/watch", page)],
-    )
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from watch.address import AddressError, is_loopback, socket_url
+from watch.address import AddressError, is_loopback, read_address
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from watch.address import AddressError, is_loopback, socket_url
     ],
 )
 def test_an_address_means_a_socket(typed: str, meant: str) -> None:
-    assert socket_url(typed) == meant
+    assert read_address(typed).socket == meant
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_an_address_means_a_socket(typed: str, meant: str) -> None:
 )
 def test_what_names_no_server_is_refused_with_the_form_expected(typed: str) -> None:
     with pytest.raises(AddressError, match=r"expected a form like http://127\.0\.0\.1:8000"):
-        socket_url(typed)
+        read_address(typed)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_what_names_no_server_is_refused_with_the_form_expected(typed: str) -> N
 )
 def test_this_machine_is_known_by_its_names(url: str, mine: bool) -> None:
     assert is_loopback(url) is mine
+
+
+def test_an_address_means_every_endpoint() -> None:
+    address = read_address("wss://energy.example/village/graphql/")
+    assert address.graphql == "https://energy.example/village/graphql"
+    assert address.authorization == "https://energy.example/village/oauth/device_authorization"
+    assert address.token == "https://energy.example/village/oauth/token"
+    assert address.server == "https://energy.example/village"

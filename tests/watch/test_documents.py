@@ -1,65 +1,163 @@
-"""A screen shows what its document selects, and its document selects what the screen shows."""
+"""A screen shows what its documents select, and its documents select what the screen shows."""
 
 import copy
+import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from graphql import (
+    DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLNonNull,
+    GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
     SelectionSetNode,
     build_schema,
+    get_named_type,
+    is_object_type,
     parse,
     print_ast,
     validate,
 )
 
-from watch.device import Device, Moment
+from watch import events as on
+from watch.device import after
+from watch.documents import Document, read_documents
+from watch.events import Kind, Screen, Show, Started, Target
 from watch.face import Face, draw
-from watch.glance import Glance
-from watch.news import Link, Result, Standing
-from watch.screen import Screen, community_screen, home_screen
+from watch.glance import FORMS, Glance, Light, Reading, Trend, places, read
+from watch.modes import PACES, ask
+from watch.state import Moment, State
+from watch.view import view
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("watch/*.graphql"), *ROOT.glob("examples/*.graphql")])
-NOW = Moment(datetime(2026, 6, 1, 10, 0, 30, tzinfo=UTC), 100.0)
-
-HOME = {
-    "home": {
-        "light": "GREEN",
-        "community": {"surplusPower": 1240, "trend": "RISING"},
-        "sharedPower": 320.5,
-        "netPower": -410,
-        "measuredAt": "2026-06-01T10:00:00Z",
-        "selfSufficiency": 0.71,
-        "quality": "MEASURED",
-    }
+FILES = sorted([*ROOT.glob("watch/*.graphql"), *ROOT.glob("examples/*.graphql")])
+DOCUMENTS = read_documents()
+SCREENS = {
+    ("home", Screen.GLANCE): ["HomeGlance", "HomeGlanceNow"],
+    ("home", Screen.TODAY): ["HomeToday"],
+    ("community", Screen.GLANCE): ["CommunityGlance", "CommunityGlanceNow"],
+    ("community", Screen.TODAY): ["CommunityToday"],
 }
-COMMUNITY = {
-    "community": {
+NOW = Moment(100_000, 1_900_000_000_000)
+TIME = "2030-03-17T17:46:00Z"
+DAY = {"imported": 4200, "shared": 1800, "saved": "84.5", "currency": "EUR"}
+DATA: dict[tuple[str, Screen], dict[str, Any]] = {
+    ("home", Screen.GLANCE): {
         "light": "GREEN",
-        "surplusPower": 1240,
-        "sharedPower": 3100,
+        "community": {"surplusPower": 1000, "trend": "RISING"},
+        "sharedPower": 300,
+        "quality": "MEASURED",
+        "measuredAt": TIME,
+    },
+    ("home", Screen.TODAY): {"light": "GREEN", "today": DAY, "quality": "MEASURED", "measuredAt": TIME},
+    ("community", Screen.GLANCE): {
+        "light": "GREEN",
+        "surplusPower": 1000,
+        "sharedPower": 3000,
         "trend": "RISING",
-        "measuredAt": "2026-06-01T10:00:00Z",
-        "selfSufficiency": 0.62,
-        "homesReporting": 19,
-        "homesTotal": 20,
-    }
+        "measuredAt": TIME,
+    },
+    ("community", Screen.TODAY): {"light": "GREEN", "today": DAY, "measuredAt": TIME},
 }
 CHANGED: dict[str, object] = {
     "light": "RED",
     "trend": "FALLING",
-    "measuredAt": "2026-06-01T08:00:00Z",
-    "selfSufficiency": 0.1,
+    "measuredAt": "2030-03-17T17:16:00Z",
     "quality": "STALE",
+    "saved": "-3",
+    "currency": "CHF",
 }
-SCREENS = [(home_screen("demo.home-01"), HOME), (community_screen("demo"), COMMUNITY)]
+TYPES = {
+    "Watts": float,
+    "WattHours": float,
+    "Decimal": str,
+    "String": str,
+    "DateTime": datetime,
+    "Light": Light,
+    "Trend": Trend,
+    "Quality": str,
+}
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    return build_schema((ROOT / "schema" / "schema.graphql").read_text("utf-8"))
+
+
+def operation_of(document: DocumentNode, name: str) -> OperationDefinitionNode:
+    (found,) = (
+        node
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode) and node.name is not None and node.name.value == name
+    )
+    return found
+
+
+def leaves(
+    document: DocumentNode, selection: SelectionSetNode, parent: GraphQLObjectType, path: str = "", may: bool = False
+) -> Iterator[tuple[str, str, bool]]:
+    """The leaves of a selection: their path, their type's name, and whether they may be null."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    for node in selection.selections:
+        if isinstance(node, FragmentSpreadNode):
+            yield from leaves(document, fragments[node.name.value].selection_set, parent, path, may)
+            continue
+        assert isinstance(node, FieldNode)
+        field = parent.fields[node.name.value].type
+        name, null = f"{path}{node.name.value}", may or not isinstance(field, GraphQLNonNull)
+        inner = get_named_type(field)
+        if node.selection_set is None:
+            yield name, inner.name, null
+        else:
+            assert is_object_type(inner)
+            assert isinstance(inner, GraphQLObjectType)
+            yield from leaves(document, node.selection_set, inner, f"{name}.", null)
+
+
+def selected(schema: GraphQLSchema, document: Document) -> dict[str, tuple[str, bool]]:
+    """What an operation selects of a home or a community: path to type, and whether it may be null."""
+    parsed = parse(document.text)
+    operation = operation_of(parsed, document.operation)
+    root = schema.get_root_type(operation.operation)
+    assert root is not None
+    (found,) = operation.selection_set.selections
+    assert isinstance(found, FieldNode)
+    assert found.selection_set is not None
+    state = get_named_type(root.fields[found.name.value].type)
+    assert isinstance(state, GraphQLObjectType)
+    selection = found.selection_set
+    if document.operation.endswith("Now"):
+        (live,) = selection.selections
+        assert isinstance(live, FieldNode)
+        assert live.name.value == "live"
+        assert live.selection_set is not None
+        selection, inner = live.selection_set, get_named_type(state.fields["live"].type)
+        assert isinstance(inner, GraphQLObjectType)
+        state = inner
+    return {path: (kind, null) for path, kind, null in leaves(parsed, selection, state)}
+
+
+@pytest.mark.parametrize(("key", "operation"), [(key, name) for key, names in SCREENS.items() for name in names])
+def test_an_operation_selects_exactly_what_its_screen_reads_by_the_types_of_the_schema(
+    schema: GraphQLSchema, key: tuple[Kind, Screen], operation: str
+) -> None:
+    chosen = selected(schema, DOCUMENTS[operation])
+    form = places(FORMS[key])
+    assert {path for path, _ in form.values()} == set(chosen)
+    for path, hint in form.values():
+        kind, null = chosen[path]
+        arms = set(get_args(hint)) or {hint}
+        # A light or a trend that the schema may get later is read as one that there is, or as none.
+        assert arms - {type(None)} == {TYPES[kind]}, path
+        assert (type(None) in arms) == (null or kind == "Trend"), path
 
 
 class Watched(Mapping[str, Any]):
@@ -85,76 +183,81 @@ class Watched(Mapping[str, Any]):
         return len(self._fields)
 
 
-def leaves(selection: SelectionSetNode, path: str = "") -> Iterator[str]:
-    for node in selection.selections:
-        assert isinstance(node, FieldNode)
-        name = f"{path}{node.name.value}"
-        if node.selection_set is None:
-            yield name
-        else:
-            yield from leaves(node.selection_set, f"{name}.")
+@pytest.mark.parametrize("key", list(SCREENS))
+def test_a_screen_reads_exactly_what_is_selected(key: tuple[Kind, Screen]) -> None:
+    seen: set[str] = set()
+    glance: Glance = read(FORMS[key], Watched(DATA[key], seen))
+    assert glance.current
+    assert seen == {path for path, _ in places(FORMS[key]).values()}
 
 
-def selected(screen: Screen) -> set[str]:
-    operation = parse(screen.document).definitions[0]
-    assert isinstance(operation, OperationDefinitionNode)
-    return set(leaves(operation.selection_set))
-
-
-def faces(screen: Screen, data: dict[str, Any]) -> tuple[Face, Face]:
+def faces(key: tuple[Kind, Screen], data: dict[str, Any]) -> tuple[Face, Face]:
     """What is shown while live, and once the server has gone."""
-    device = Device(screen, since=NOW.steady).after(Result(data), NOW)
-    return draw(device, NOW), draw(device.after(Link(Standing.GONE), NOW), NOW)
+    state, _ = after(State(), Started(Target(key[0], "x")), NOW)
+    for event in (on.Turned(key[1]), on.Opened(), on.Result(1, {key[0]: data})):
+        state, _ = after(state, event, NOW)
+    lost, _ = after(state, on.Lost(), NOW)
+    return draw(view(state, NOW), "x"), draw(view(lost, NOW), "x")
 
 
-@pytest.fixture(scope="module")
-def schema() -> GraphQLSchema:
-    printed = ROOT / "schema" / "schema.graphql"
-    if not printed.is_file():
-        pytest.skip("schema/schema.graphql is not there")
-    return build_schema(printed.read_text("utf-8"))
+FIELDS = [(key, path) for key, form in FORMS.items() for path, _ in places(form).values()]
 
 
-@pytest.mark.parametrize(("screen", "data"), SCREENS, ids=["home", "community"])
-def test_a_document_selects_exactly_the_fields_that_its_screen_reads(screen: Screen, data: dict[str, Any]) -> None:
-    read: set[str] = set()
-    glance: Glance = screen.read(Watched(data, read))
-    assert glance.fresh
-    assert read == selected(screen)
-
-
-@pytest.mark.parametrize(
-    ("screen", "data", "field"),
-    [(screen, data, field) for screen, data in SCREENS for field in sorted(selected(screen))],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_field_that_changes_changes_the_face(screen: Screen, data: dict[str, Any], field: str) -> None:
-    changed = copy.deepcopy(data)
-    *above, name = field.split(".")
+@pytest.mark.parametrize(("key", "path"), FIELDS)
+def test_a_field_that_changes_changes_the_face(key: tuple[Kind, Screen], path: str) -> None:
+    changed = copy.deepcopy(DATA[key])
+    *above, name = path.split(".")
     parent = changed
     for step in above:
         parent = parent[step]
-    parent[name] = CHANGED.get(name, 7)
-    assert faces(screen, changed) != faces(screen, data)
+    parent[name] = CHANGED.get(name, 7000)
+    assert faces(key, changed) != faces(key, DATA[key])
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_document_is_valid_against_the_printed_schema(schema: GraphQLSchema, document: Path) -> None:
-    assert validate(schema, parse(document.read_text("utf-8"))) == []
+@pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_document_is_valid_against_the_printed_schema(schema: GraphQLSchema, file: Path) -> None:
+    assert validate(schema, parse(file.read_text("utf-8"))) == []
 
 
-def documents_of_the_page() -> dict[str, str]:
-    script = (ROOT / "watch" / "web" / "watch.js").read_text("utf-8")
-    return dict(re.findall(r"(\w+): `\s*(subscription .*?)`", script, re.DOTALL))
+def test_each_operation_is_known_by_its_name_and_the_id_of_its_file() -> None:
+    assert set(DOCUMENTS) == {name for names in SCREENS.values() for name in names} | {"Places"}
+    for document in DOCUMENTS.values():
+        assert document.id == hashlib.sha256(document.text.encode()).hexdigest()
+        assert (ROOT / "watch" / file_of(document)).read_bytes().rstrip(b"\n").decode() == document.text
 
 
-@pytest.mark.parametrize(("name", "screen"), [("home", home_screen), ("community", community_screen)])
-def test_the_page_asks_with_the_same_document_as_the_terminal(name: str, screen: Callable[[str], Screen]) -> None:
-    assert print_ast(parse(documents_of_the_page()[name])) == print_ast(parse(screen("x").document))
+def file_of(document: Document) -> str:
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", document.operation).lower()
+    return f"{re.sub(r'_glance(_now)?$', '', name)}.graphql"
 
 
-def test_the_page_asks_for_places_that_the_printed_schema_has(schema: GraphQLSchema) -> None:
-    script = (ROOT / "watch" / "web" / "watch.js").read_text("utf-8")
-    found = re.search(r'PLACES = "(query .*?)";', script)
-    assert found is not None
-    assert validate(schema, parse(found[1])) == []
+TARGETS = [Target("home", "demo.home-01"), Target("community", "demo")]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.kind)
+@pytest.mark.parametrize("show", list(Show))
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("way", ["socket", "stream"])
+@pytest.mark.parametrize("screen", [Screen.GLANCE, Screen.TODAY])
+def test_what_is_asked_has_exactly_the_variables_of_its_document(
+    target: Target, show: Show, low: bool, way: Any, screen: Screen
+) -> None:
+    asked = ask(target, screen, show, low, way)
+    operation = operation_of(parse(DOCUMENTS[asked.document].text), asked.document)
+    declared = {node.variable.name.value: print_ast(node.type) for node in operation.variable_definitions or ()}
+    assert set(asked.variables) == set(declared)
+    kinds = {name: kind.rstrip("!") for name, kind in declared.items()}
+    for name, value in asked.variables.items():
+        assert isinstance(value, int if kinds[name] in ("Watts", "WattHours") else str)
+    assert (asked.how == "get") == asked.document.endswith("Now")
+
+
+def test_durations_say_the_same_as_their_ms() -> None:
+    for pace in PACES.values():
+        for text, ms in ((pace.every, pace.every_ms), (pace.max_silence, pace.max_silence_ms)):
+            found = re.fullmatch(r"PT(\d+)([SM])", text)
+            assert (int(found[1]) * (1000 if found[2] == "S" else 60_000) if found else 0) == ms
+
+
+def test_readings_know_their_forms() -> None:
+    assert set(FORMS.values()) == set(get_args(Reading))

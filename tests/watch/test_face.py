@@ -1,260 +1,184 @@
-"""The face: every state has one, and nothing old looks new."""
+"""The face as it is drawn: every state has one, on every terminal, and nothing old looks new."""
 
 import copy
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.watch.test_documents import COMMUNITY, HOME
-from watch.device import Device, Moment
-from watch.face import Face, draw, power, span
+from tests.watch.test_documents import DATA, NOW
+from watch import events as on
+from watch.device import after
+from watch.events import Event, Screen, Show, Started, Target
+from watch.face import Face, draw
 from watch.glance import Light
-from watch.news import Link, News, Result, Standing
 from watch.panel import FacePanel
-from watch.screen import community_screen, home_screen
+from watch.state import Moment, State
+from watch.view import View, view
 
-START = Moment(datetime(2026, 6, 1, 10, 0, 2, tzinfo=UTC), 1000.0)
+HOME = Target("home", "demo.home-01")
 
 
 def at(seconds: float) -> Moment:
-    return Moment(START.wall + timedelta(seconds=seconds), START.steady + seconds)
+    return Moment(NOW.steady + round(seconds * 1000), NOW.wall + round(seconds * 1000))
 
 
-def home(**changes: Any) -> Result:
-    data = copy.deepcopy(HOME)
-    data["home"].update(changes)
-    return Result(data)
+def home(**changes: Any) -> on.Result:
+    return on.Result(1, {"home": copy.deepcopy(DATA["home", Screen.GLANCE]) | {"measuredAt": None} | changes})
 
 
-def face(*news: News, seconds: float = 0) -> Face:
-    device = Device(home_screen("demo.home-01"), since=START.steady)
-    for each in news:
-        device = device.after(each, START)
-    return draw(device, at(seconds))
+def seen(*events: Event, seconds: float = 0, started: Started | None = None) -> View:
+    state = State()
+    for event in (started or Started(HOME), on.Opened(), *events):
+        state, _ = after(state, event, NOW)
+    return view(state, at(seconds))
 
 
-def drawn(face: Face, encoding: str = "utf-8", width: int = 80) -> str:
-    console = Console(width=width, force_terminal=True, color_system=None, legacy_windows=False)
+def face(*events: Event, seconds: float = 0, started: Started | None = None) -> Face:
+    return draw(seen(*events, seconds=seconds, started=started), "demo.home-01")
+
+
+def drawn(face: Face, encoding: str = "utf-8", width: int = 80, *, ambient: bool = False, colour: str = "") -> str:
+    console = Console(width=width, force_terminal=True, color_system=colour or None, legacy_windows=False)  # type: ignore[arg-type]  # one of rich's names
     options = console.options
     options.encoding = encoding
-    return "".join(segment.text for segment in console.render(FacePanel(face), options))
+    segments = console.render(FacePanel(face, ambient=ambient), options)
+    if not colour:
+        return "".join(segment.text for segment in segments)
+    with console.capture() as written:
+        console.print(FacePanel(face, ambient=ambient))
+    return written.get()
 
 
-def values(face: Face) -> dict[str, str]:
-    return {row.label: row.value for row in face.rows}
+TROUBLES: dict[str, tuple[Event, ...]] = {
+    "a wrong URL": (on.Lost(status=404, reason="HTTP status 404, no WebSocket there"),),
+    "a refused token": (on.Lost(close=4403, reason="closed with 4403: Forbidden"),),
+    "an unknown home": (on.Ended(1, [{"message": "no such home", "extensions": {"code": "NOT_FOUND"}}]),),
+    "a server that is gone": (home(), on.Lost(reason="connection refused")),
+    "a server that fails": (home(), on.Errors(1, [{"message": "INTERNAL"}])),
+    "garbage": (home(), home(light=3)),
+    "no network": (home(), on.Network(up=False)),
+    "a clock that is off": (home(measuredAt="2030-03-17T16:46:40Z"),),
+    "nulls and errors": (on.Result(1, home(sharedPower=None).data, [{"message": "no share"}]),),
+    "pairing": (on.Pair(), on.Code("x", "WDJB-MJHT", "https://energy.example/device")),
+    "pairing denied": (on.Pair(), on.Code("x", "C", "u"), on.Denied("access_denied")),
+}
+SAID = {
+    "a wrong URL": "not understood for 9 s (HTTP status 404, no WebSocket there): is this a Commonwatt server?",
+    "a refused token": "refused for 9 s (closed with 4403: Forbidden): check the token, or pair this watch",
+    "an unknown home": "demo.home-01 is not known here (no such home): check the name and the token",
+    "a server that is gone": "server gone for 9 s (connection refused), trying again",
+    "a server that fails": "the server failed 9 s ago (INTERNAL), trying again",
+    "garbage": "not understood for 9 s (light is 3, expected a word): is this a Commonwatt server?",
+    "no network": "no network for 9 s: it goes on by itself",
+    "a clock that is off": "this clock is 1 h ahead: set it",
+    "nulls and errors": "incomplete: no share",
+    "pairing": "open https://energy.example/device and enter WDJB-MJHT, within 9 min",
+    "pairing denied": "a member refused this watch: pair again, or leave off",
+}
 
 
-def test_a_home_is_shown_in_the_order_of_a_glance() -> None:
+@pytest.mark.parametrize("trouble", list(TROUBLES))
+def test_each_trouble_says_what_happened_since_when_and_what_to_do(trouble: str) -> None:
+    shown = face(*TROUBLES[trouble], seconds=9)
+    assert shown.notice == SAID[trouble]
+    for width in (80, 40, 24):
+        text = "".join(drawn(shown, width=width).replace("│", "").split())
+        assert "".join(shown.notice.split()) in text
+    assert shown.short in drawn(shown, ambient=True)
+
+
+@pytest.mark.parametrize("trouble", [name for name, events in TROUBLES.items() if events[0] == home()])
+def test_the_last_figures_stay_and_look_old(trouble: str) -> None:
+    shown = face(*TROUBLES[trouble], seconds=9)
+    assert (shown.fresh, shown.age) == (False, "9 s old")
+    assert [row.value for row in shown.rows] == ["+1.00 kW", "300 W", "↗ rising"]
+
+
+def test_a_glance_is_in_its_order() -> None:
     shown = face(home())
     assert (shown.light, shown.word, shown.age, shown.fresh) == (Light.GREEN, "use it now", "live", True)
-    assert [row.label for row in shown.rows][:3] == ["surplus", "my share", "trend"]
-    assert values(shown) == {
-        "surplus": "+1.24 kW",
-        "my share": "320 W",
-        "trend": "↗ rising",
-        "my net": "−410 W",
-        "own supply": "71 %",
-        "quality": "measured",
-    }
-    assert shown.notice == ""
+    assert [row.label for row in shown.rows] == ["surplus", "my share", "trend"]
 
 
-def test_a_community_is_shown_with_its_homes() -> None:
-    device = Device(community_screen("demo"), since=START.steady).after(Result(COMMUNITY), START)
-    shown = draw(device, START)
-    assert shown.age == "live"
-    assert values(shown)["shared"] == "3.10 kW"
-    assert values(shown)["homes"] == "19 of 20"
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("ambient", [False, True])
+@pytest.mark.parametrize("width", [80, 30])
+def test_every_light_has_a_shape_of_its_own(encoding: str, ambient: bool, width: int) -> None:
+    shapes = {shape_of(face(home(light=light)), encoding, width, ambient) for light in Light}
+    assert len(shapes) == len(Light)
 
 
-def test_a_sign_says_what_it_means() -> None:
-    rows = {row.label: row.meaning for row in face(home(netPower=500)).rows}
-    assert (rows["surplus"], rows["my net"]) == ("to the grid", "drawn")
-    rows = {
-        row.label: row.meaning for row in face(home(community={"surplusPower": -5, "trend": None}, netPower=-5)).rows
-    }
-    assert (rows["surplus"], rows["my net"]) == ("from the grid", "fed in")
+def shape_of(face: Face, encoding: str, width: int, ambient: bool) -> str:
+    """The drawing without any word that could tell it."""
+    text = drawn(face, encoding, width, ambient=ambient)
+    return text.replace(face.word, "").replace(face.age, "")
 
 
-def test_null_is_a_dash_and_never_zero() -> None:
-    nothing = dict.fromkeys(("sharedPower", "netPower", "measuredAt", "selfSufficiency"))
-    shown = face(home(community={"surplusPower": None, "trend": None}, **nothing))
-    assert set(values(shown).values()) == {"–", "measured"}
-    assert shown.age == "live"
+def test_nothing_that_is_old_has_a_colour() -> None:
+    for ambient in (False, True):
+        old = drawn(face(home(), on.Lost()), colour="standard", ambient=ambient)
+        assert "\x1b[32m" not in old
+        assert "\x1b[2m" in old
+        assert "\x1b[32m" in drawn(face(home()), colour="standard", ambient=ambient)
 
 
-@pytest.mark.parametrize("light", list(Light))
-def test_every_light_has_a_shape_and_a_word_of_its_own(light: Light) -> None:
-    others = [face(home(light=other)) for other in Light if other is not light]
-    shown = face(home(light=light))
-    assert shown.word not in {other.word for other in others}
-    assert lamp(shown) not in {lamp(other) for other in others}
+def test_ambient_lights_fewer_cells_and_none_in_bold() -> None:
+    shown = face(home())
+    full, ambient = drawn(shown), drawn(shown, ambient=True)
+    assert len("".join(ambient.split())) < len("".join(full.split())) / 2
+    assert "\x1b[1m" not in drawn(shown, colour="standard", ambient=True)
 
 
-@pytest.mark.parametrize("light", list(Light))
-def test_shapes_differ_in_plain_ascii_too(light: Light) -> None:
-    others = [lamp(face(home(light=other)), "ascii") for other in Light if other is not light]
-    assert lamp(face(home(light=light)), "ascii") not in others
+def test_no_colour_leaves_the_words_and_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    written = drawn(face(home()), colour="standard")
+    assert "\x1b[32m" not in written
+    assert "use it now" in written
+    assert "███████" in written
 
 
-def lamp(face: Face, encoding: str = "utf-8") -> tuple[str, ...]:
-    """The shape alone, without its word."""
-    return tuple(line[3:14] for line in drawn(face, encoding).splitlines()[2:6])
+@pytest.mark.parametrize("width", [20, 24, 30, 48, 80, 200])
+def test_the_panel_fits_any_terminal(width: int) -> None:
+    for shown in (face(home()), face(home(), on.Lost(reason="connection refused"))):
+        for ambient in (False, True):
+            assert max(map(len, drawn(shown, width=width, ambient=ambient).splitlines())) <= width
 
 
-def test_a_stale_home_shows_its_age_though_the_link_is_live() -> None:
-    shown = face(home(quality="STALE"), seconds=70)
-    assert (shown.age, shown.fresh) == ("1 min old", False)
+@pytest.mark.parametrize("width", [20, 24, 30, 48, 80])
+def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
+    text = drawn(face(home(community={"surplusPower": -12_300, "trend": "FALLING"})), width=width)
+    assert "−12.3 kW" in text
+    assert "300 W" in text
+    assert "↘ falling" in text
 
 
-def test_an_unknown_light_shows_the_age_though_the_link_is_live() -> None:
-    assert face(home(light="UNKNOWN"), seconds=10).age == "12 s old"
-
-
-def test_a_light_or_trend_that_came_later_reads_as_not_known() -> None:
-    shown = face(home(light="BLUE", community={"surplusPower": 1, "trend": "WOBBLING"}))
-    assert (shown.light, values(shown)["trend"]) == (Light.UNKNOWN, "–")
-
-
-@pytest.mark.parametrize("standing", [s for s in Standing if s is not Standing.LIVE])
-def test_nothing_is_fresh_after_the_link_changed(standing: Standing) -> None:
-    shown = face(home(), Link(standing), seconds=40)
-    assert not shown.fresh
-    assert shown.age == "42 s old"
-    assert values(shown)["surplus"] == "+1.24 kW", "the last state stays"
-    assert shown.notice
-
-
-@pytest.mark.parametrize(
-    ("standing", "said"),
-    [
-        (Standing.CONNECTING, "connecting for 9 s"),
-        (Standing.WAITING, "connected, waiting for data for 9 s"),
-        (Standing.REFUSED, "refused for 9 s (why): check the token"),
-        (Standing.UNKNOWN, "demo.home-01 is not known here (why): check the name and the token"),
-        (Standing.GONE, "server gone for 9 s (why), trying again"),
-        (Standing.FAULT, "the server failed 9 s ago (why), trying again"),
-        (Standing.GARBAGE, "not understood for 9 s (why): is this a Commonwatt server?"),
-    ],
-)
-def test_each_standing_says_what_happened_since_when_and_what_to_do(standing: Standing, said: str) -> None:
-    shown = face(Link(standing, "why.", 1.0), seconds=9)
-    assert shown.notice == said
-    assert shown.age == "no data yet"
-    assert "".join(said.split()) in "".join(drawn(shown).replace("│", "").split())
-
-
-def test_how_long_the_server_is_gone_counts_from_the_first_failure() -> None:
-    device = Device(home_screen("h"), since=START.steady)
-    for second in (0, 5, 11):
-        device = device.after(Link(Standing.GONE), at(second))
-    assert "gone for 20 s" in draw(device, at(20)).notice
-
-
-@pytest.mark.parametrize("standing", [Standing.UNKNOWN, Standing.FAULT, Standing.GARBAGE])
-def test_asking_again_does_not_make_the_face_flicker(standing: Standing) -> None:
-    assert face(Link(standing), Link(Standing.WAITING)) == face(Link(standing))
-
-
-def test_a_server_that_is_back_without_data_is_not_live() -> None:
-    shown = face(home(), Link(Standing.GONE), Link(Standing.WAITING), seconds=3)
-    assert (shown.fresh, shown.age) == (False, "5 s old")
-
-
-def test_a_clock_that_runs_behind_never_makes_old_data_look_new() -> None:
-    behind = Moment(START.wall - timedelta(hours=1), START.steady)
-    device = Device(home_screen("h"), since=0).after(home(), behind).after(Link(Standing.GONE), behind)
-    later = Moment(behind.wall + timedelta(seconds=50), behind.steady + 50)
-    assert draw(device, later).age == "50 s old"
-
-
-def test_a_clock_that_slept_never_makes_old_data_look_new() -> None:
-    device = Device(home_screen("h"), since=0).after(home(), START).after(Link(Standing.GONE), START)
-    assert draw(device, Moment(START.wall + timedelta(hours=3), START.steady + 1)).age == "3 h old"
-
-
-def test_a_partial_result_is_shown_and_said_to_be_incomplete() -> None:
-    shown = face(Result(home(sharedPower=None).data, ({"message": "no share"},)))
-    assert shown.notice == "incomplete: no share"
-    assert values(shown)["my share"] == "–"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {},
-        {"home": None},
-        {"home": []},
-        {"home": {**HOME["home"], "netPower": "much"}},
-        {"home": {**HOME["home"], "netPower": True}},
-        {"home": {**HOME["home"], "netPower": float("nan")}},
-        {"home": {**HOME["home"], "netPower": 10**400}},
-        {"home": {**HOME["home"], "measuredAt": "yesterday"}},
-        {"home": {**HOME["home"], "measuredAt": 12}},
-        {"home": {**HOME["home"], "measuredAt": "2026-06-01T10:00:00"}},
-        {"home": {**HOME["home"], "light": 3}},
-        {"home": {**HOME["home"], "community": "demo"}},
-        {"home": {name: value for name, value in HOME["home"].items() if name != "quality"}},
-    ],
-    ids=lambda data: str(data)[-40:],
-)
-def test_garbage_in_a_result_has_a_face_and_keeps_the_last_state(data: dict[str, Any]) -> None:
-    shown = face(home(), Result(data))
-    assert "not understood" in shown.notice
-    assert (shown.fresh, values(shown)["surplus"]) == (False, "+1.24 kW")
+@pytest.mark.parametrize("ambient", [False, True])
+def test_a_terminal_without_unicode_gets_plain_ascii(ambient: bool) -> None:
+    shown = face(home(community={"surplusPower": -5, "trend": None}, sharedPower=None), on.Lost(reason="…"))
+    assert drawn(shown, "ascii", ambient=ambient).isascii()
 
 
 def test_an_escape_sequence_never_reaches_the_terminal() -> None:
     nasty = "\x1b]0;owned\x07\x1b[2J\u202e"
     shown = [
-        face(home(quality=nasty)),
-        face(Result(home().data, ({"message": nasty},))),
-        face(Result({"home": nasty})),
+        face(on.Lost(reason=nasty)),
+        face(on.Result(1, home().data, [{"message": nasty}])),
+        face(home(light=nasty)),
+        face(on.Result(1, {"home": nasty})),
+        face(on.Pair(), on.Denied(nasty)),
     ]
     for each in shown:
         assert not any(c in drawn(each) + each.spoken for c in nasty if not c.isprintable())
 
 
 def test_the_spoken_line_says_the_whole_face() -> None:
-    assert face(home(), Link(Standing.GONE), seconds=3).spoken == (
-        "demo.home-01; server gone for 3 s; green, use it now; surplus +1.24 kW to the grid; "
-        "my share 320 W from others; trend ↗ rising; my net −410 W fed in; own supply 71 %; quality measured; 5 s old"
+    assert face(home(), on.Lost(), seconds=3).spoken == (
+        "demo.home-01; server gone for 3 s, trying again; green, use it now; surplus +1.00 kW to the grid; "
+        "my share 300 W from others; trend ↗ rising; 3 s old"
     )
 
 
-@pytest.mark.parametrize("width", [20, 40, 200])
-def test_the_panel_fits_any_terminal(width: int) -> None:
-    assert max(map(len, drawn(face(home(), Link(Standing.GONE)), width=width).splitlines())) <= width
-
-
-def test_a_terminal_without_unicode_gets_plain_ascii() -> None:
-    assert drawn(face(home(netPower=-5), Link(Standing.GONE)), "ascii").isascii()
-
-
-@pytest.mark.parametrize(
-    ("watts", "shown"),
-    [
-        (None, "–"),
-        (0, "0 W"),
-        (-0.2, "0 W"),
-        (999.4, "999 W"),
-        (999.6, "1.00 kW"),
-        (-1240, "1.24 kW"),
-        (9994, "9.99 kW"),
-        (9996, "10.0 kW"),
-        (14500, "14.5 kW"),
-        (3_200_000, "3.20 MW"),
-    ],
-)
-def test_power_is_short_and_unsigned(watts: float | None, shown: str) -> None:
-    assert power(watts) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (48 * 3600, "2 days")],
-)
-def test_a_span_is_one_number(seconds: float, shown: str) -> None:
-    assert span(seconds) == shown
+def test_ambient_says_how_old_it_is() -> None:
+    shown = face(home(), started=Started(HOME, Show.AMBIENT), seconds=70)
+    assert (shown.age, shown.fresh) == ("1 min old", True)

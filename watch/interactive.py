@@ -1,0 +1,101 @@
+"""The face that redraws in place: screens by keys, ambient when nobody looks.
+
+Keys and changes of the device come in, drawings go out to a terminal. It decides nothing about the network.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from watch import events as on
+from watch.events import Screen, Show
+from watch.face import Face, draw
+from watch.keys import Key, Keyboard
+from watch.panel import FacePanel
+from watch.shell import Shell
+from watch.view import view
+
+REDRAW_S: Final = 1.0
+REDRAW_AMBIENT_S: Final = 10.0
+KEYS: Final = "keys: ← → screens, r receipt, a ambient, p pair, u leave off, q quit"
+_ROW: Final = (Screen.GLANCE, Screen.TODAY)
+
+
+class Wearer:
+    """Who holds the watch: what was pressed becomes events. `ambient`: stays so whoever looks."""
+
+    def __init__(self, shell: Shell, *, ambient: bool) -> None:
+        self._shell = shell
+        self._ambient = ambient
+        self._looks = True
+        self._task = asyncio.current_task()
+
+    @property
+    def ambient(self) -> bool:
+        """Whether the display is dimmed."""
+        return self._ambient or not self._looks
+
+    def press(self, key: Key) -> None:
+        """Take a key."""
+        match key:
+            case Key.QUIT if self._task is not None:
+                self._task.cancel()
+            case Key.LOOKS | Key.LOOKS_AWAY:
+                self._looks = key is Key.LOOKS
+                self._show()
+            case Key.AMBIENT:
+                self._ambient = not self._ambient
+                self._show()
+            case Key.PAIR:
+                self._shell.put(on.Pair())
+            case Key.LEAVE:
+                self._shell.put(on.Unpair())
+            case _:
+                self._turn(key)
+
+    def _turn(self, key: Key) -> None:
+        state = self._shell.state
+        screen = state.screen
+        if screen is Screen.RECEIPT:
+            screen = state.basis
+        elif key is Key.RECEIPT:
+            screen = Screen.RECEIPT
+        elif key in (Key.NEXT, Key.PREVIOUS):
+            step = 1 if key is Key.NEXT else -1
+            screen = _ROW[(_ROW.index(screen) + step) % len(_ROW)]
+        if screen is not state.screen:
+            self._shell.put(on.Turned(screen))
+
+    def _show(self) -> None:
+        wanted = Show.AMBIENT if self.ambient else Show.FOREGROUND
+        if wanted is not self._shell.state.want:
+            self._shell.put(on.Shown(wanted))
+
+
+async def show_face(shell: Shell, console: Console, *, ambient: bool) -> None:
+    """Draw the face until cancelled: at each change, and by time, since an age grows by itself."""
+    wearer = Wearer(shell, ambient=ambient)
+    live = Live(console=console, auto_refresh=False, transient=True)
+    with live, Keyboard(wearer.press):
+        while True:
+            live.update(FacePanel(face_of(shell), ambient=wearer.ambient), refresh=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REDRAW_AMBIENT_S if wearer.ambient else REDRAW_S):
+                    await shell.changed()
+
+
+def face_of(shell: Shell) -> Face:
+    """Return what is to be seen now."""
+    state = shell.state
+    seen = view(state, shell.now())
+    title = state.target.id if state.target is not None else "commonwatt"
+    face = draw(seen, title, shell.receipt)
+    if seen.screen is not Screen.GLANCE:
+        face = replace(face, title=f"{title} · {seen.screen}")
+    if seen.screen is Screen.RECEIPT and not face.notice:
+        face = replace(face, notice=KEYS)
+    return face

@@ -1,0 +1,35 @@
+"""A receipt: what a watch has cost so far, counted by the device itself.
+
+Bytes, µs and times come in, a new frozen Receipt goes out: a pure fold. It measures nothing itself.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+TAIL_MS: Final = 1_000
+"""For so long a radio stays awake after it was used: what comes sooner costs no waking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Bytes in and out, messages in both directions, wake-ups, and µs spent on parsing; `last` in steady ms."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages: int = 0
+    wakeups: int = 0
+    parse_us: int = 0
+    last: int | None = None
+
+    def after(self, at: int, *, came: int = 0, went: int = 0, messages: int = 1, parse_us: int = 0) -> "Receipt":
+        """Return it with what passed at `at` (steady ms): bytes that `came` or `went`, whole messages or parts."""
+        woke = self.last is None or at - self.last > TAIL_MS
+        return replace(
+            self,
+            bytes_in=self.bytes_in + came,
+            bytes_out=self.bytes_out + went,
+            messages=self.messages + messages,
+            wakeups=self.wakeups + woke,
+            parse_us=self.parse_us + parse_us,
+            last=at,
+        )
