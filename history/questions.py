@@ -44,6 +44,8 @@ ENDPOINTS: Final = (INTERVALS, SUMMARY, COMPARE, BEST_HOURS)
 _YEAR_MS: Final = 366 * DAY_MS
 _FINE_YEARS: Final = 5
 _YEARS: Final = 100
+_QUARTER_MS: Final = DAY_MS // 96
+_MOST_TOLD: Final = 1000
 _LAST_MS: Final = 7_258_118_400_000  # 2200
 
 _Q = TypeVar("_Q", IntervalsQuestion, SummaryQuestion, CompareQuestion, BestHoursQuestion)
@@ -55,6 +57,7 @@ class Questions:
     def __init__(self, store: Store, now_of: Callable[[str], int | None]) -> None:
         self._store = store
         self._now_of = now_of
+        self._told: dict[tuple[int, ...], BestHours] = {}
         self._answers: dict[str, Callable[[duckdb.DuckDBPyConnection, bytes], Answer]] = {
             INTERVALS: self._intervals,
             SUMMARY: self._summary,
@@ -112,7 +115,21 @@ class Questions:
         party = self._party(cursor, question.community, None)
         if party is None:
             return BestHours(hours=[], reason="nothing is settled yet")
-        return best_hours(cursor, party, question.next_ms, self._now_of(question.community))
+        now = self._now_of(question.community)
+        # All members of a community ask the same, and it stays the same until something is settled.
+        key = (
+            party.community,
+            question.next_ms,
+            self._store.position.sequence,
+            -1 if now is None else now // _QUARTER_MS,
+        )
+        found = self._told.get(key)
+        if found is None:
+            found = best_hours(cursor, party, question.next_ms, now)
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told[key] = found
+        return found
 
     def _party(self, cursor: duckdb.DuckDBPyConnection, community: str, home: str | None) -> Party | None:
         """Return whom a question is about; None where there is no data of them."""

@@ -19,6 +19,7 @@ from bus.history import (
 )
 from bus.micro import QuestionError
 from history.questions import Questions
+from history.totals import Party
 from tests.history.ledger import DAY, QUARTER, Ledger, chance_interval, expected, ms
 
 YEAR = 366 * DAY
@@ -112,7 +113,7 @@ def test_a_question_leaves_no_transaction_behind(ledger: Ledger) -> None:
 
 def test_the_largest_page_fits_into_an_answer() -> None:
     largest = Ledger()
-    homes = [f"home-{number}" for number in range(1000)]
+    homes = [f"home-{number}" for number in range(100)]
     one = chance_interval(BEGIN, homes)
     big = [
         msgspec.structs.replace(
@@ -134,3 +135,35 @@ def test_the_largest_page_fits_into_an_answer() -> None:
 
 def with_rows(start: int, rows: Any) -> Any:
     return msgspec.structs.replace(chance_interval(start, []), rows=rows)
+
+
+def test_best_hours_are_found_once_until_something_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def note(_: object, party: Party, next_ms: int, now: int | None) -> BestHours:
+        asked.append((party.community, next_ms, now))
+        return BestHours(hours=[], reason=f"question {len(asked)}")
+
+    monkeypatch.setattr("history.questions.best_hours", note)
+    monkeypatch.setattr("history.questions._MOST_TOLD", 3)
+    ledger = Ledger()
+    ledger.write(chance_interval(BEGIN, HOMES), chance_interval(BEGIN, HOMES, community="other"))
+    now = BEGIN
+    questions = Questions(ledger.store, lambda community: now if community == "demo" else None)
+
+    def reason(community: str = "demo", next_ms: int = 3_600_000) -> str | None:
+        data = msgspec.json.encode({"community": community, "next_ms": next_ms})
+        return msgspec.json.decode(questions.answer(ledger.cursor, BEST_HOURS, data), type=BestHours).reason
+
+    assert [reason(), reason(), reason("other"), reason("other"), reason(next_ms=1)] == [
+        "question 1",
+        "question 1",
+        "question 2",
+        "question 2",
+        "question 3",
+    ]
+    assert [reason(next_ms=2), reason()] == ["question 4", "question 5"]  # more than are kept
+    ledger.write(chance_interval(BEGIN + QUARTER, HOMES))
+    assert [reason(), reason()] == ["question 6", "question 6"]
+    now += QUARTER
+    assert reason() == "question 7"
