@@ -1,36 +1,55 @@
-"""Build the page's script and its service worker: `python watch/web/build.py`, standard library only.
+"""Build the page's script and its service worker: `python watch/web/build.py`.
 
-In go the modules in src and the documents in watch/*.graphql; out come watch.js, one request instead of twenty on a
-radio that pays for each, and sw.js, which knows the shell's version. Both are in git, so that nobody has to build to
-serve; a test holds that they are what their sources make. Modules share one scope in watch.js: a name is declared
-once in all of them.
+In go the modules in src and the documents in watch/*.graphql; out come src/documents.js, watch.js (one small request
+instead of thirty on a radio that pays for each) and sw.js, which knows the shell's version. All three are in git, so
+that nobody has to build to serve; a test holds that they are what their sources make. The bundler is the esbuild that
+the build of GraphiQL has installed (`make setup`).
 """
 
 import hashlib
 import json
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 WEB = Path(__file__).resolve().parent
 SOURCES = WEB / "src"
+BUNDLER = WEB.parents[1] / "server" / "web" / "node_modules" / "@esbuild"
 SHELL = ("index.html", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg")
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w[\w-]*)\.js";\n', re.MULTILINE)
-_DECLARED = re.compile(
-    r"^(?:export )?(?:async )?(?:const|let|class|function\*?) (\w+|\{[^}]*\}|\[[^\]]*\])", re.MULTILINE
-)
+_OPTIONS = ("--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8", "--log-level=warning")
 
 
 class BuildError(Exception):
-    """Raised when the modules cannot be joined; the message names the module."""
+    """Raised when the page cannot be built; the message is one line that says what to do."""
+
+
+def bundler() -> Path:
+    """Return esbuild; raise BuildError where it is not installed."""
+    for path in sorted(BUNDLER.glob("*/bin/esbuild")):
+        return path
+    raise BuildError("esbuild is not installed: run `make setup` once")
+
+
+def documents() -> str:
+    """Return src/documents.js, which knows each operation's document: its id and its text."""
+    known = {}
+    for path in sorted(WEB.parent.glob("*.graphql")):
+        text = path.read_text("utf-8").rstrip("\n")
+        slim = re.sub(r"\s+", " ", re.sub(r"#.*", "", text)).strip()
+        for name in re.findall(r"^(?:query|subscription) (\w+)", text, re.MULTILINE):
+            known[name] = [hashlib.sha256(text.encode()).hexdigest(), slim]
+    head = "// Made by build.py of watch/*.graphql: by operation, the id of its document and its text.\n\n"
+    return f"{head}export const DOCUMENTS = {json.dumps(known, indent=2)};\n"
 
 
 def script() -> str:
-    """Return watch.js."""
-    seen: dict[str, str] = {}
-    parts = [_bare(text) for text in _modules("main", seen)]
-    return "".join(parts)
+    """Return watch.js, of src/main.js and what it imports; raise BuildError."""
+    command = [str(bundler()), str(SOURCES / "main.js"), *_OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)  # noqa: S603
+    if done.returncode != 0 or done.stderr:
+        raise BuildError(done.stderr.strip())
+    return done.stdout
 
 
 def worker(script: str) -> str:
@@ -39,47 +58,14 @@ def worker(script: str) -> str:
     for name in SHELL:
         if name != "watch.js":
             digest.update((WEB / name).read_bytes())
-    source = _bare((SOURCES / "sw.js").read_text("utf-8"))
+    source = (SOURCES / "sw.js").read_text("utf-8")
     return source.replace("VERSION", digest.hexdigest()[:12]).replace('"SHELL"', json.dumps(["./", *SHELL[1:]]))
 
 
-def documents() -> str:
-    """Return the module that knows each operation's document: its id and its text."""
-    known = {}
-    for path in sorted(WEB.parent.glob("*.graphql")):
-        text = path.read_text("utf-8").rstrip("\n")
-        slim = re.sub(r"\s+", " ", re.sub(r"#.*", "", text)).strip()
-        for name in re.findall(r"^(?:query|subscription) (\w+)", text, re.MULTILINE):
-            known[name] = [hashlib.sha256(text.encode()).hexdigest(), slim]
-    return f"export const DOCUMENTS = {json.dumps(known, indent=1)};\n"
-
-
-def _modules(name: str, seen: dict[str, str]) -> Iterator[str]:
-    """Yield the text of a module without its imports, after those of the modules that it imports."""
-    if name in seen:
-        return
-    seen[name] = name
-    text = documents() if name == "documents" else (SOURCES / f"{name}.js").read_text("utf-8")
-    for _, below in _IMPORT.findall(text):
-        yield from _modules(below, seen)
-    for declared in _DECLARED.findall(text):
-        for one in re.findall(r"\w+", declared):
-            if (other := seen.setdefault(f" {one}", name)) != name:
-                raise BuildError(f"{name}.js and {other}.js both declare {one}")
-    yield _IMPORT.sub("", text)
-
-
-def _bare(text: str) -> str:
-    """Return a module without exports, comments that have lines of their own, and indentation."""
-    text = re.sub(r"^export (?:default )?", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^\s*/\*\*.*?\*/\n", "", text, flags=re.MULTILINE | re.DOTALL)
-    lines = (line.strip() for line in text.splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
-
-
 def main() -> int:
-    """Write both files; return the exit code."""
+    """Write all three; return the exit code."""
     try:
+        (SOURCES / "documents.js").write_text(documents(), "utf-8")
         text = script()
     except BuildError as error:
         sys.stderr.write(f"build.py: {error}\n")
