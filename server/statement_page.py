@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from resolvers.statement import QUALITIES, Line, Statement, Sums, add_up
+from resolvers.statement import QUALITIES, LineKind, Statement, Sums, add_up
 from server.headers import POLICY_NOTHING
 
 _STYLE: Final = Path(__file__).with_name("statement.css")
@@ -22,8 +22,8 @@ _NAMES: Final = {
     "TO_COMMUNITY": "to the community",
     "TO_GRID": "to the grid",
 }
-_DRAWN: Final = ("FROM_SUPPLIER", "FROM_COMMUNITY", "GRID_FEE_REDUCTION")
-_INJECTED: Final = ("TO_COMMUNITY", "TO_GRID")
+_DRAWN: Final[tuple[LineKind, ...]] = ("FROM_SUPPLIER", "FROM_COMMUNITY", "GRID_FEE_REDUCTION")
+_INJECTED: Final[tuple[LineKind, ...]] = ("TO_COMMUNITY", "TO_GRID")
 _QUALITY_NAMES: Final = {
     "MEASURED": "measured",
     "SUBSTITUTED": "substituted (interpolated over a gap of less than two hours)",
@@ -77,11 +77,14 @@ def _head(statement: Statement, month: str) -> str:
         ("Home", f"{statement.home_name} ({statement.key})"),
         ("Time", f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, {statement.community.timezone}"),
         ("Status", _STATUS[sums.status]),
-        ("Settled", f"{sums.intervals:,} of {statement.expected:,} intervals of {minutes:g} minutes"),
-        ("Quality", ", ".join(f"{count:,} {_QUALITY_NAMES[quality]}" for quality, count in counts.items() if count)),
+        ("Settled", f"{_count(sums.intervals)} of {_count(statement.expected)} intervals of {minutes:g} minutes"),
+        (
+            "Quality",
+            ", ".join(f"{_count(count)} {_QUALITY_NAMES[quality]}" for quality, count in counts.items() if count),
+        ),
         (
             "Revision",
-            f"{revised:,} intervals corrected, at most to revision {sums.revision}" if revised else "0",
+            f"{_count(revised)} corrected, at most to revision {sums.revision}" if revised else "none corrected",
         ),
     )
     return (
@@ -99,27 +102,30 @@ def _money(statement: Statement) -> str:
         ("Drawn from the grid", _DRAWN, sums.import_wh),
         ("Injected into the grid", _INJECTED, sums.export_wh),
     ):
-        lines = _lines([line for line in statement.lines if line.kind in kinds], _digits(statement))
         parts.append(
             f'<tbody><tr><th scope="rowgroup">{name}</th><td>{_kwh(energy_wh)}</td><td></td><td></td></tr>'
-            f"{''.join(lines)}</tbody>"
+            f"{''.join(_lines(statement, kinds))}</tbody>"
         )
     ends = [_end(statement, currency, amount) for currency, amount in statement.amounts.items()]
     return (
         "<section><h2>Energy and money</h2>"
-        '<div class="scroll"><table><caption>What was drawn and injected, and at what price</caption>'
+        '<div class="scroll" role="region" aria-label="Energy and money" tabindex="0"><table>'
+        "<caption>What was drawn and injected, and at what price</caption>"
         '<thead><tr><th scope="col" class="word">Energy</th><th scope="col">kWh</th>'
         '<th scope="col">Price per kWh</th><th scope="col">Amount</th></tr></thead>'
         f"{''.join(parts)}<tbody>{''.join(ends)}</tbody></table></div>{_saved(statement)}</section>"
     )
 
 
-def _lines(lines: Iterable[Line], digits: int) -> list[str]:
+def _lines(statement: Statement, kinds: Iterable[LineKind]) -> list[str]:
+    digits = _digits(statement)
+    prices = max((_scale(line.price) for line in statement.lines), default=0)
     return [
         f'<tr class="part"><th scope="row">{_NAMES[line.kind]}</th><td>{_kwh(line.energy_wh)}</td>'
-        f"<td>{_number(line.price, _scale(line.price))} {escape(line.currency)}</td>"
+        f"<td>{_number(line.price, prices)} {escape(line.currency)}</td>"
         f"<td>{_number(_units(line.amount, line.minor_units), digits)} {escape(line.currency)}</td></tr>"
-        for line in lines
+        for line in statement.lines
+        if line.kind in kinds
     ]
 
 
@@ -139,18 +145,20 @@ def _end(statement: Statement, currency: str, amount: Decimal) -> str:
 
 def _saved(statement: Statement) -> str:
     sums, currency = statement.sums, statement.currency
-    text = f"CO₂ avoided by sharing: {_number(_rounded(sums.co2_avoided_g / 1000, 3), 3)} kg."
+    texts = []
     if currency is not None:
         digits = _minor_units(statement, currency)
         saving, credit, saved = (
-            f"{_number(_rounded(_units(amount, digits), digits), digits)} {escape(currency)}"
+            f"{_number(_units(amount, digits), digits)} {escape(currency)}"
             for amount in (sums.saving, sums.credit, sums.saved)
         )
-        text = (
+        texts.append(
             f"Against having no community: {saving} saved by using shared energy, {credit} earned more by giving it, "
+            f"together {saved}."
         )
-        text += f"together {saved}. CO₂ avoided: {_number(_rounded(sums.co2_avoided_g / 1000, 3), 3)} kg."
-    return f"<p>{text}</p>"
+    if sums.co2_avoided_g:
+        texts.append(f"CO₂ avoided by sharing: {_number(*_cents(sums.co2_avoided_g / 1000, 1))} kg.")
+    return f"<p>{' '.join(texts)}</p>" if texts else ""
 
 
 def _days(statement: Statement) -> str:
@@ -165,7 +173,7 @@ def _days(statement: Statement) -> str:
     heads = ("Drawn", "of it shared", "Injected", "of it shared", f"Amount, {escape(currency)}" if currency else "")
     words = ("Quality", "Status")
     return (
-        '<section><h2>Day by day</h2><div class="scroll"><table>'
+        '<section><h2>Day by day</h2><div class="scroll" role="region" aria-label="Day by day" tabindex="0"><table>'
         "<caption>Energy in kWh; the worst quality, the least certain status and the highest revision of each day"
         '</caption><thead><tr><th scope="col" class="word">Day</th>'
         + "".join(f'<th scope="col">{head}</th>' for head in heads)
@@ -198,11 +206,13 @@ def _month_amount(statement: Statement) -> str:
 def _foot(statement: Statement, made_ms: int, csv_link: str | None) -> str:
     notes = [
         "Every amount is worked out from whole Wh and exact prices. Lines are exact, days are rounded each for itself, "
-        "and the month is rounded once, at the end. A minus is what the home gets."
+        "and the month is rounded once, at the end. A minus is what the home gets.",
+        "Prices are those that the community has registered, the supplier's among them; each interval has those that "
+        "held when it began.",
     ]
     if statement.disagreeing:
         notes.append(
-            f"In {statement.disagreeing:,} intervals what is given as saved was settled at other prices than are "
+            f"In {_count(statement.disagreeing)} intervals what is given as saved was settled at other prices than are "
             "registered for them now."
         )
     if statement.sums.intervals < statement.expected:
@@ -215,6 +225,10 @@ def _foot(statement: Statement, made_ms: int, csv_link: str | None) -> str:
 
 
 # --- figures ---
+
+
+def _count(number: int) -> str:
+    return _number(Decimal(number), 0)
 
 
 def _kwh(energy_wh: int) -> str:

@@ -1,6 +1,5 @@
 """A village whose intervals are settled by the aggregator's own arithmetic, published, and kept by a real history."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, time
@@ -10,14 +9,13 @@ from random import Random
 from typing import Any, Final
 
 from aggregator.rows import Measured, build_interval
-from bus.client import MAX_BATCH, Bus, Message
+from bus.client import Bus
 from bus.community import Community, Member, PricePeriod, Tariff
-from bus.history import SERVICE, SUMMARY
-from bus.identifiers import intervals_subject
-from bus.messages import Interval, Quality, encode
-from bus.micro import ask
+from bus.messages import Interval, Quality
 from history.metrics import Metrics
-from history.service import History, HistoryOptions
+from resolvers.errors import NotReadyError
+from resolvers.history import History
+from tests.history.running import publish, running
 from tests.resolvers.frames import community, eventually
 
 HOMES: Final = ("home-1", "home-2", "home-3", "home-4", "home-5", "home-6")
@@ -31,7 +29,6 @@ TARIFF: Final = Tariff(
     grid_fee_reduction=Decimal("0.0311"),
     time_of_day=(PricePeriod(start=time(22), end=time(6), supplier_price=Decimal("0.1999")),),
 )
-PUBLISHED_AT_ONCE: Final = 100
 
 
 def village(key: str = "demo", *, homes: tuple[str, ...] = HOMES, **changes: Any) -> Community:
@@ -78,10 +75,7 @@ class Archive:
 
     async def settle(self, intervals: Iterable[Interval]) -> None:
         """Publish intervals, and wait until the history holds them."""
-        messages = [Message(intervals_subject(one.community), encode(one)) for one in intervals]
-        last = 0
-        for first in range(0, len(messages), min(PUBLISHED_AT_ONCE, MAX_BATCH)):
-            last = await self._bus.publish_batch(messages[first : first + PUBLISHED_AT_ONCE])
+        last = await publish(self._bus, *intervals)
 
         async def is_kept() -> bool:
             position: Sequence[Any] = list(self._metrics.position.collect())
@@ -93,22 +87,13 @@ class Archive:
 @asynccontextmanager
 async def keeping(bus: Bus, directory: Path) -> AsyncIterator[Archive]:
     """Run a history on a file in a directory; the block begins once it answers."""
-    metrics = Metrics()
-    options = HistoryOptions(path=directory / "history.duckdb")
-    history = History(bus, options, metrics, now_ms=lambda: int(datetime.now(UTC).timestamp() * 1000))
-    task = asyncio.create_task(history.run())
+    async with running(bus, directory / "history.duckdb") as metrics:
 
-    async def answers() -> bool:
-        if task.done():
-            task.result()
-        with suppress(Exception):
-            await ask(bus, f"{SERVICE}.{SUMMARY}", b'{"community":"x","since":0,"until":1}')
-            return True
-        return False
+        async def answers() -> bool:
+            with suppress(NotReadyError):
+                await History(bus).summary("nowhere", None, 0, 1)
+                return True
+            return False
 
-    try:
         await eventually(answers)
         yield Archive(bus, metrics)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
