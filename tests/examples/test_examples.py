@@ -48,7 +48,7 @@ def stand(guarded_stand: Stand) -> Stand:
 @pytest.fixture
 def token(guarded_stand: Stand) -> str:
     """The token of a member of home-01."""
-    return guarded_stand.token(role="member")
+    return guarded_stand.issue(role="member")
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

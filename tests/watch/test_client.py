@@ -89,7 +89,7 @@ async def test_an_unknown_home_or_community_is_raised(stand: Stand) -> None:
 
 
 async def test_a_token_opens_the_door_and_without_one_it_is_shut(guarded_stand: Stand) -> None:
-    async with watching(guarded_stand.url, guarded_stand.token()) as watch:
+    async with watching(guarded_stand.url, guarded_stand.issue()) as watch:
         assert (await anext(watch.glance("demo.home-01"))).light == "GREEN"
         with pytest.raises(UnknownError):
             await anext(watch.glance("demo.home-02"))
@@ -103,7 +103,7 @@ async def test_a_function_gives_the_token_and_a_newer_one_after_a_refusal(guarde
     given: list[str] = []
 
     async def token() -> str:
-        given.append("expired" if not given else guarded_stand.token())
+        given.append("expired" if not given else guarded_stand.issue())
         return given[-1]
 
     async with watching(guarded_stand.url, token) as watch:
@@ -120,10 +120,10 @@ async def test_a_function_gives_the_token_and_a_newer_one_after_a_refusal(guarde
 
 async def test_a_token_is_renewed_on_the_open_connection(guarded_stand: Stand) -> None:
     with Cable(guarded_stand.port) as cable:
-        async with watching(cable.url, guarded_stand.token()) as watch:
+        async with watching(cable.url, guarded_stand.issue()) as watch:
             glances = watch.glance("demo.home-01")
             await anext(glances)
-            glances.renew(guarded_stand.token())
+            glances.renew(guarded_stand.issue())
             await asyncio.to_thread(guarded_stand.set_home, a_home(light=Light.RED))
             assert (await anext(glances)).light == "RED"
             assert cable.connections == 1

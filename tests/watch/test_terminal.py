@@ -252,8 +252,8 @@ def test_once_with_json_prints_one_line_in_the_form_of_a_response(
 def test_a_token_opens_the_door_and_names_the_only_home(
     guarded_stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(guarded_stand.url, HOME, None, guarded_stand.token(), once=True, as_json=True) == 0
-    assert run(guarded_stand.url, None, None, guarded_stand.token(), once=True, as_json=True) == 0
+    assert run(guarded_stand.url, HOME, None, guarded_stand.issue(), once=True, as_json=True) == 0
+    assert run(guarded_stand.url, None, None, guarded_stand.issue(), once=True, as_json=True) == 0
     one, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert one == other
     assert run(guarded_stand.url, HOME, None, None, once=True, as_json=True) == 1

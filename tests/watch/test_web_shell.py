@@ -1,14 +1,16 @@
 """The web watch as an app: small over the wire, strict, installable, there without a server, and for everybody."""
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from server.headers import POLICY_WATCH
-from tests.watch.web_browser import chromium, watched
+from tests.watch.web_browser import WEB, chromium, files, watched
 from tests.watch.web_site import Site, a_day, deployed
 
 pytestmark = pytest.mark.slow
@@ -90,6 +92,20 @@ def test_the_worker_keeps_the_shell_and_nothing_else(page: Page, site: Site) -> 
     live(page)
     names = ["", "icon.svg", "manifest.webmanifest", "watch.css", "watch.js"]
     assert page.evaluate(KEPT) == [1, [f"/watch/{name}" for name in names]]
+
+
+def test_a_newer_shell_takes_over_by_itself(browser: Browser, tmp_path: Path) -> None:
+    shutil.copytree(WEB, tmp_path / "watch")
+    with files(tmp_path) as url, watched(browser, allowed=("WebSocket", "Failed to load")) as page:
+        page.goto(f"{url}/watch/#home=demo.home-1")
+        page.evaluate(READY)
+        page.reload()
+        expect(page).to_have_title("demo.home-1 · Commonwatt")
+        for name, old, new in (("index.html", "</head>", '<meta name="newer"></head>'), ("sw.js", "watch-", "watch-2")):
+            path = tmp_path / "watch" / name
+            path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        page.reload()
+        expect(page.locator("meta[name=newer]")).to_have_count(1)
 
 
 def test_the_browser_finds_nothing_that_keeps_it_from_being_installed(page: Page, site: Site) -> None:

@@ -4,14 +4,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from tests.watch.web_browser import WEB, chromium, watched
+from tests.watch.web_browser import WEB, chromium, files, watched
 from tests.watch.web_site import HOME, Site, a_day, deployed
 
 pytestmark = pytest.mark.slow
@@ -209,8 +206,9 @@ class Blocked:
         self._page.route_web_socket("**/graphql", lambda socket: socket.connect_to_server())
 
 
-def answering(page: Page, answer: Callable[[WebSocketRoute, str], None]) -> None:
-    """Have every WebSocket answered by `answer`, which gets the operation's id, once it has been greeted."""
+def answering(page: Page, answer: Callable[[WebSocketRoute, str], None]) -> list[dict[str, str]]:
+    """Have every WebSocket answered by `answer`, which gets the operation's id; return the payloads as they come."""
+    payloads: list[dict[str, str]] = []
 
     def serve(socket: WebSocketRoute) -> None:
         def hear(text: str | bytes) -> None:
@@ -218,15 +216,21 @@ def answering(page: Page, answer: Callable[[WebSocketRoute, str], None]) -> None
             if said["type"] == "connection_init":
                 socket.send('{"type":"connection_ack"}')
             if said["type"] == "subscribe":
+                payloads.append(said["payload"])
                 answer(socket, said["id"])
 
         socket.on_message(hear)
 
     page.route_web_socket("**/graphql", serve)
+    return payloads
 
 
 def result(id: str, **payload: object) -> str:
     return json.dumps({"id": id, "type": "next", "payload": payload})
+
+
+def _error(id: str, error: dict[str, object]) -> str:
+    return json.dumps({"id": id, "type": "error", "payload": [error]})
 
 
 def a_glance(**changes: object) -> dict[str, object]:
@@ -298,10 +302,28 @@ def test_a_server_that_fails_is_tried_again(page: Page, site: Site) -> None:
     live(page)
 
 
+def test_a_server_that_lacks_the_document_gets_its_text_from_then_on(page: Page, site: Site) -> None:
+    unknown = {"message": "no document has the id", "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"}}
+    asked: list[dict[str, str]] = []
+
+    def answer(socket: WebSocketRoute, id: str) -> None:
+        asked.append(subscribed[-1])
+        known = "query" in subscribed[-1]
+        socket.send(result(id, data=a_glance()) if known else _error(id, unknown))
+
+    subscribed = answering(page, answer)
+    page.goto(site.link())
+    live(page)
+    page.keyboard.press("ArrowRight")
+    _until(page, lambda: len(asked) == 3)
+    assert ["documentId" in payload for payload in asked] == [True, False, False]
+    assert asked[1]["query"].startswith("subscription HomeGlance(")
+
+
 def test_markup_and_control_characters_from_a_server_are_text(page: Page, site: Site) -> None:
     message = "<img src=x onerror=alert(1)>\x1b[31m\nsecond line"
     error = {"message": message, "extensions": {"code": "NOT_FOUND"}}
-    answering(page, lambda socket, id: socket.send(json.dumps({"id": id, "type": "error", "payload": [error]})))
+    answering(page, lambda socket, id: socket.send(_error(id, error)))
     page.goto(site.link())
     told(page, re.escape("(<img src=x onerror=alert(1)> [31m second line)"))
     assert page.locator("img").count() == 0
@@ -335,24 +357,9 @@ def test_a_clock_off_by_an_hour_is_said_and_ages_are_right_all_the_same(
 
 
 def test_an_address_without_a_server_of_ours_is_said_to_be_so(browser: Browser) -> None:
-    class Quiet(SimpleHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_error(404)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    other = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(WEB.parent)))
-    thread = Thread(target=other.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        with watched(browser, allowed=FAILING) as page:
-            page.goto(f"http://127.0.0.1:{other.server_address[1]}/web/#home={HOME}")
-            told(page, r"not understood for .* \(HTTP status \d+\): is this a Commonwatt server\?")
-    finally:
-        other.shutdown()
-        other.server_close()
-        thread.join(10)
+    with files(WEB.parent) as url, watched(browser, allowed=FAILING) as page:
+        page.goto(f"{url}/web/#home={HOME}")
+        told(page, r"not understood for .* \(HTTP status 404\): is this a Commonwatt server\?")
 
 
 # --- pairing ---

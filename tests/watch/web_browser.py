@@ -59,24 +59,33 @@ def watched(browser: Browser, *, allowed: tuple[str, ...] = (), **options: Any) 
 
 
 @contextmanager
-def module_page(browser: Browser) -> Iterator[Page]:
-    """Open an empty page of a site that has the folder of the web watch, for its modules to be imported on."""
+def files(folder: Path) -> Iterator[str]:
+    """Serve a folder, and nothing else; the value is the URL."""
 
     class Quiet(SimpleHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(404)
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(WEB)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        with watched(browser, allowed=("404",)) as page:
-            page.goto(f"http://127.0.0.1:{server.server_address[1]}/icon.svg")
-            yield page
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+@contextmanager
+def module_page(browser: Browser) -> Iterator[Page]:
+    """Open an empty page of a site that has the folder of the web watch, for its modules to be imported on."""
+    with files(WEB) as url, watched(browser, allowed=("404",)) as page:
+        page.goto(f"{url}/icon.svg")
+        yield page
 
 
 def cases() -> dict[str, Any]:
