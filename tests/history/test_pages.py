@@ -91,7 +91,7 @@ def ranges(draw: st.DrawFn) -> tuple[int, int]:
     return since + odd, since + odd + length
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     home=st.sampled_from((None, *HOMES)),

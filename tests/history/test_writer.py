@@ -42,7 +42,7 @@ def written(intervals: list[Interval], cuts: list[int]) -> Ledger:
     return ledger
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sent=messages(), data=st.data())
 def test_any_order_repetition_and_batching_gives_the_same_tables(sent: list[Interval], data: st.DataObject) -> None:
     one_by_one = written(sorted(sent, key=lambda one: one.revision), list(range(len(sent))))
@@ -55,7 +55,7 @@ def test_any_order_repetition_and_batching_gives_the_same_tables(sent: list[Inte
         ledger.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sent=messages())
 def test_rows_are_those_of_the_newest_revisions(sent: list[Interval]) -> None:
     ledger = written(sent, [len(sent) // 2])
