@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
@@ -229,7 +229,7 @@ def result(id: str, **payload: object) -> str:
     return json.dumps({"id": id, "type": "next", "payload": payload})
 
 
-def _error(id: str, error: dict[str, object]) -> str:
+def _error(id: str, error: Mapping[str, object]) -> str:
     return json.dumps({"id": id, "type": "error", "payload": [error]})
 
 

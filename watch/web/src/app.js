@@ -60,7 +60,7 @@ export class App {
     });
     if (seen.state === "live" && !seen.trouble && seen.screen !== "receipt") return; // nothing changes by itself
     const young = Math.min(seen.age ?? Infinity, seen.trouble ? seen.for : Infinity) < 60_000;
-    const soon = want === "foreground" && (young || seen.screen === "receipt" || !seen.figures);
+    const soon = want === "foreground" && !pairing && (young || seen.screen === "receipt" || !seen.figures);
     this.#repaint = setTimeout(() => this.paint(), soon ? REPAINT_MS.foreground : REPAINT_MS.slow);
   }
 

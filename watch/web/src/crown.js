@@ -32,7 +32,7 @@ export function listen(target, { turn, reveal, leave, dim, wake, clock }) {
     [wheel, quiet] = [0, now + REST_MS];
   }, { passive: true });
   target.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || wake()) return;
+    if (event.button !== 0 || wake() || event.target.closest("button, nav")) return;
     from = [event.clientX, event.clientY];
     press = setTimeout(() => {
       end();

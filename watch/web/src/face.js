@@ -4,7 +4,7 @@
 // order of a glance: the light, the surplus and my share of it, the trend, the age. The light is as large as the face:
 // a shape, a word and a colour. What is old has lost all three, and its age stands where the word was.
 
-import { energy, money, NOTHING, power, signed } from "./figures.js";
+import { energy, money, power, signed } from "./figures.js";
 import { outline, width } from "./outline.js";
 import { drawPairing } from "./pairing-face.js";
 import { drawReceipt } from "./receipt-face.js";
@@ -118,7 +118,7 @@ function tell(pen, { what, short, todo }, light, y, trouble) {
 
 function withTrend(y, text, trend) {
   const arrow = TRENDS[trend] ? ` ${TRENDS[trend][0]}${TEXT}` : "";
-  return ["text", { class: "soft", x: 200, y, "font-size": 26 }, text || NOTHING, ["tspan", { class: "trend" }, arrow]];
+  return ["text", { class: "soft", x: 200, y, "font-size": 26 }, text, ["tspan", { class: "trend" }, arrow]];
 }
 
 function column(pen, x, y, [number, unit], label) {

@@ -36,6 +36,7 @@ listen(page.at("watch"), {
   wake: () => platform.wake(),
   dim: () => platform.toggle(),
   turn(by) {
+    if (!app.state.target) return;
     const at = SCREENS.indexOf(app.state.screen);
     app.tell({ type: "turn", to: at < 0 ? app.state.before : SCREENS[(at + by + SCREENS.length) % SCREENS.length] });
   },
@@ -73,7 +74,7 @@ function begin() {
   if (paired) token = pairing.token;
   const kept = target && last?.target?.kind === target.kind && last.target.id === target.id ? last.kept : {};
   const ways = "WebSocket" in window ? ["socket", "stream"] : ["stream"];
-  page.at("places").hidden = true;
+  page.pick(false);
   app.tell({ type: "start", target, want: platform.shown(), token, paired, ways, kept });
   if (!navigator.onLine) app.tell({ type: "network", up: false });
   if (!target) find(token);
@@ -85,7 +86,7 @@ async function find(token) {
   if (refused) return void app.tell({ type: "pair" });
   const homes = places?.filter(({ kind }) => kind === "home") ?? [];
   if (homes.length === 1) return void location.replace(`#home=${encodeURIComponent(homes[0].id)}`);
-  page.at("places").hidden = false;
+  page.pick(true);
   if (places) listPlaces(page, places);
   else page.at("finding").textContent = `The server did not say (${reason}). Trying again.`;
   if (!places?.length) again = setTimeout(() => find(token), AGAIN_MS);
@@ -106,4 +107,12 @@ addEventListener("pagehide", () => {
 addEventListener("pageshow", (event) => event.persisted && begin());
 document.addEventListener("visibilitychange", () => document.hidden && app.save());
 begin();
-navigator.serviceWorker?.register("sw.js").catch(() => {}); // without one, the page just needs the network
+keepShell();
+
+/** Have the shell kept for when there is no network; once a newer one was, begin anew with it. */
+function keepShell() {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) return; // not over plain HTTP: the page just needs the network
+  if (serviceWorker.controller) serviceWorker.addEventListener("controllerchange", () => location.reload());
+  serviceWorker.register("sw.js").catch(() => {});
+}

@@ -26,6 +26,12 @@ export class Page {
     return this.#document.getElementById(id);
   }
 
+  /** Show the list of places in place of the face, or the face again. */
+  pick(picking) {
+    this.at("places").hidden = !picking;
+    this.at("face").toggleAttribute("hidden", picking);
+  }
+
   /** Show a view. */
   show(view) {
     const face = this.at("face");
@@ -61,6 +67,7 @@ export class Page {
     box.replaceChildren(...actions.map(([text, name]) => {
       const button = this.#document.createElement("button");
       button.type = "button";
+      button.dataset.name = name;
       button.textContent = text;
       button.addEventListener("click", () => this.#act(name));
       return button;

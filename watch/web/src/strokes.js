@@ -8,10 +8,13 @@ const OTHER = 0.62; // of all else: digits, signs, letters; bold, as a part of t
 /** Return {line, value, wrap} for a font that is `breadth` times as wide as one with digits of 0.6 of its size. */
 export function penOf(breadth) {
   const wide = (text) => breadth * [...text].reduce((sum, letter) => sum + (WIDTHS[letter] ?? OTHER), 0);
-  const fit = (text, size, most) => Math.floor(Math.min(size, most / wide(text)));
+  const fit = (text, size, most, weight = 1) => Math.floor(Math.min(size, most / (weight * wide(text))));
 
   /** Text in the middle of the face at `y`, smaller where it would be wider than `most`. */
-  const line = (name, y, size, text, most = 325) => ["text", { class: name, x: 200, y, "font-size": fit(text, size, most) }, text];
+  const line = (name, y, size, text, most = 325) => {
+    const weight = name === "soft" || name === "plain" ? RUNNING : 1;
+    return ["text", { class: name, x: 200, y, "font-size": fit(text, size, most, weight) }, text];
+  };
 
   /** A figure [number, unit] in the middle at `y`, and what it is beside it. */
   const value = (y, size, [number, unit], what, most = 300) => {
