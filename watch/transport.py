@@ -65,6 +65,8 @@ class WatchTransport(WebsocketsTransport):
             "open_timeout": limits.connect_s,
             "close_timeout": limits.close_s,
             "ping_interval": None,  # the device notices a silence by itself
+            "compression": None,  # what a glance has to say is too short for it
+            "user_agent_header": None,
             "max_size": limits.message_bytes,
             "create_connection": partial(MeteredConnection, meter),
         }

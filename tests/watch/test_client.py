@@ -1,8 +1,13 @@
 """Scripts get typed glances, whatever server and network do."""
 
 import asyncio
+import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from graphql import GraphQLSyntaxError
@@ -17,6 +22,7 @@ from watch.news import Link, News, Result, Standing
 from watch.state import Moment
 
 DEADLINE_S = 20.0
+ROOT = Path(__file__).parents[2]
 OWN = "subscription Own($home: ID!) { home(id: $home) { netPower } }"
 
 
@@ -195,3 +201,19 @@ async def test_a_community_is_quantised_as_its_document_asks(stand: Stand) -> No
     await asyncio.to_thread(stand.set_community, a_community(surplus_power=-1260.0))
     async with watching(stand.url) as watch:
         assert (await anext(watch.community_glance("demo"))).surplus_w == -1500.0
+
+
+def test_the_script_in_the_documents_runs(guarded_stand: Stand) -> None:
+    (script,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "watch.md").read_text("utf-8"), re.M | re.S)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", script.replace("http://127.0.0.1:8000", guarded_stand.url)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COMMONWATT_TOKEN": guarded_stand.issue()},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "GREEN 1000.0 300.0\n"
+    finally:
+        process.kill()
+        process.communicate()
