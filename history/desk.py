@@ -19,11 +19,11 @@ _AGAIN_S: Final = 0.05
 
 
 class Desk:
-    """Answers questions while it is open. `damaged` is told why, once the file turns out not to be readable."""
+    """Answers questions while it is open. `broken` is told the error after which the file is to be opened anew."""
 
-    def __init__(self, metrics: Metrics, damaged: Callable[[str], None]) -> None:
+    def __init__(self, metrics: Metrics, broken: Callable[[duckdb.Error], None]) -> None:
         self._metrics = metrics
-        self._damaged = damaged
+        self._broken = broken
         self._why = "the history is starting"
         self._questions: Questions | None = None
         self._workers: list[Worker] = []
@@ -91,9 +91,9 @@ class Desk:
         except duckdb.InterruptException as error:
             raise UnavailableError(self._why) from error
         except duckdb.Error as error:
-            if not is_damage(error):
+            if not (is_damage(error) or isinstance(error, duckdb.FatalException)):
                 raise
-            self._damaged(str(error).splitlines()[0])
-            raise UnavailableError("the history's file is damaged; it is made anew") from error
+            self._broken(error)
+            raise UnavailableError("the history's file is not readable; it is opened anew") from error
         finally:
             idle.put_nowait(worker)

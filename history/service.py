@@ -69,13 +69,13 @@ class History:
         self._metrics = metrics
         self._now_ms = now_ms
         self._registry = Registry()
-        self._desk = Desk(metrics, self._note_damage)
-        self._damage: str | None = None
+        self._desk = Desk(metrics, self._note)
+        self._broken: duckdb.Error | None = None
         self._look = False
         self._said = -_SAY_S
 
     async def run(self) -> None:
-        """Work until cancelled. Raises StoreError."""
+        """Work until cancelled. Raises StoreError, and duckdb.Error after which the process is to be started again."""
         await self._insist(lambda: self._registry.load(self._bus))
         self._bus.on_reconnect(self._look_again)
         endpoints = {endpoint: partial(self._desk.answer, endpoint) for endpoint in ENDPOINTS}
@@ -120,7 +120,7 @@ class History:
                 worker.close()
             if store is not None:
                 await asyncio.to_thread(store.close)
-        self._damage = None
+        self._broken = None
         aside = set_aside(path)
         log.error("history set aside, making it anew from the stream", reason=reason, aside=str(aside))
 
@@ -141,8 +141,8 @@ class History:
             )
         return last
 
-    def _note_damage(self, reason: str) -> None:
-        self._damage = self._damage or reason
+    def _note(self, error: duckdb.Error) -> None:
+        self._broken = self._broken or error
 
     async def _look_again(self) -> None:
         self._look = True
@@ -160,8 +160,8 @@ class History:
         try:
             while True:
                 messages = await reader.next_batch(_WAIT_S)
-                if self._damage is not None:
-                    raise DamagedError(self._damage)
+                if self._broken is not None:
+                    raise self._broken
                 if self._look or time.monotonic() - looked > _LOOK_S:
                     self._look = False
                     await self._check_stream(store.position)

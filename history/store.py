@@ -107,17 +107,16 @@ class Store:
 
 
 def set_aside(path: Path, *, now: datetime | None = None) -> Path:
-    """Rename the file and what belongs to it; return the new name, which says when."""
+    """Rename the file and what belongs to it, as far as it is there; return the new name, which says when."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.stem}-{stamp}{path.suffix}")
     number = 1
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.stem}-{stamp}-{number}{path.suffix}")
-    path.rename(aside)
-    log = _wal(path)
-    if log.exists():
-        log.rename(_wal(aside))
+    for before, after in ((path, aside), (_wal(path), _wal(aside))):
+        if before.exists():
+            before.rename(after)
     return aside
 
 

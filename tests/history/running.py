@@ -15,10 +15,22 @@ from history.metrics import Metrics
 from history.service import History, HistoryOptions
 from resolvers.errors import NotReadyError
 from resolvers.history import History as Asking
-from tests.history.ledger import DAY, expected
+from tests.history.ledger import DAY, QUARTER, chance_interval, expected, ms
 from tests.resolvers.frames import eventually
 
+BEGIN = ms("2026-06-01T00:00")
+HOMES = [f"home-{number}" for number in range(6)]
 ALL = (0, 30_000 * DAY)
+
+
+def some(count: int, first: int = 0, revision: int = 0, seed: int = 0, homes: int = 6) -> list[Interval]:
+    return [
+        chance_interval(BEGIN + at * QUARTER, HOMES[:homes], revision, seed=seed) for at in range(first, first + count)
+    ]
+
+
+def asides(path: Path) -> list[str]:
+    return [one.name for one in path.parent.glob("history-*.duckdb")]
 
 
 def wall_ms() -> int:

@@ -73,7 +73,7 @@ def quality_of(at: int, place: int, missing: list[list[bool]]) -> Quality:
 @pytest.mark.parametrize("seed", range(25))
 def test_the_mean_is_that_of_the_others_where_enough_of_them_were_measured(seed: int) -> None:
     dice = Random(seed)
-    share = dice.choice((0.1, 0.4))
+    share = dice.choice((0.1, 0.4, 0.8))
     missing = [[dice.random() < share for _ in range(7)] for _ in range(dice.randint(1, 8))]
     with closing(Ledger()) as ledger:
         check_mean(ledger, missing, joined=dice.randint(0, 3))

@@ -2,52 +2,22 @@
 
 import asyncio
 import json
-import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from bus.client import Bus, Message, connection_of
+from bus.client import Bus, connection_of
 from bus.registry import apply
 from bus.settings import NatsSettings
 from bus.streams import Retention, ensure_streams
-from history.store import Store
 from resolvers.errors import NotReadyError
 from resolvers.history import History as Asking
 from resolvers.history import OutOfRangeError, TooFewHomesError
 from tests.conftest import NatsServer
-from tests.history.ledger import DAY, QUARTER, chance_interval, interval, ms, row
-from tests.history.running import becomes, count, publish, running, summary
+from tests.history.ledger import DAY, QUARTER, interval, ms, row
+from tests.history.running import BEGIN, HOMES, asides, becomes, count, publish, running, some, summary
 from tests.resolvers.frames import community, eventually
-
-BEGIN = ms("2026-06-01T00:00")
-HOMES = [f"home-{number}" for number in range(6)]
-
-
-def some(count: int, first: int = 0, revision: int = 0, seed: int = 0, homes: int = 6) -> list:  # type: ignore[type-arg]
-    return [
-        chance_interval(BEGIN + at * QUARTER, HOMES[:homes], revision, seed=seed) for at in range(first, first + count)
-    ]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "history" / "history.duckdb"
-
-
-@pytest.fixture
-async def server(session_nats: NatsServer, bus: Bus) -> AsyncIterator[Bus]:
-    """The connection of a server, which asks."""
-    other = await Bus.connect(NatsSettings(url=session_nats.url), name="test", patience_s=10)
-    yield other
-    await other.close()
-
-
-@pytest.fixture
-def asking(server: Bus) -> Asking:
-    return Asking(server, patience_s=5)
 
 
 async def remake_stream(bus: Bus) -> None:
@@ -55,28 +25,6 @@ async def remake_stream(bus: Bus) -> None:
     jetstream = connection_of(bus).jetstream()
     await jetstream.delete_stream("INTERVALS")
     await ensure_streams(jetstream, Retention(), ["INTERVALS"])
-
-
-def asides(path: Path) -> list[str]:
-    return [one.name for one in path.parent.glob("history-*.duckdb")]
-
-
-def spoil(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"damaged" * 4000)
-
-
-def damage(path: Path) -> None:
-    """Change some bytes in every block but the first ones, from which the file is opened."""
-    store = Store.open(path, memory_mb=200, threads=1)
-    store.cursor().execute("CHECKPOINT")
-    store.close()
-    dice = random.Random(3)
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        for at in range(12_288 + 200_000, size - 100_000, 100_000):
-            file.seek(at)
-            file.write(dice.randbytes(32))
 
 
 # --- stream to answer ---
@@ -225,48 +173,6 @@ async def test_a_stream_that_was_purged_is_the_same(bus: Bus, asking: Asking, pa
         await publish(bus, *more)
         await becomes(asking, sent + more)
     assert asides(path) == []
-
-
-# --- damage ---
-
-
-async def test_a_damaged_file_is_set_aside_and_made_again(bus: Bus, asking: Asking, path: Path) -> None:
-    sent = some(200)
-    await publish(bus, *sent)
-    await asyncio.to_thread(spoil, path)
-    async with running(bus, path):
-        await becomes(asking, sent)
-    (aside,) = asides(path)
-    assert path.with_name(aside).read_bytes() == b"damaged" * 4000
-
-
-async def test_damage_that_a_question_meets_is_mended_from_the_stream(bus: Bus, asking: Asking, path: Path) -> None:
-    sent = some(2000)
-    await publish(bus, *sent)
-    async with running(bus, path):
-        await becomes(asking, sent)
-    await asyncio.to_thread(damage, path)
-    async with running(bus, path):
-        for home in (None, *HOMES):
-            await becomes(asking, sent, home)
-    assert len(asides(path)) == 1
-
-
-async def test_what_is_no_interval_is_left_out_and_passed(bus: Bus, asking: Asking, path: Path) -> None:
-    sent = some(20)
-    await publish(bus, *sent[:10])
-    for data in (b"", b"{}", b"\xff", b'{"community":"demo"}'):
-        await bus.publish(Message("intervals.demo", data))
-    await bus.publish(Message("intervals.Not-An-Id", b"{}"))
-    await publish(bus, *sent[10:])
-    async with running(bus, path) as metrics:
-        await becomes(asking, sent)
-        assert (count(metrics, "malformed_total"), count(metrics, "position")) == (5, 25)
-    await bus.publish(Message("intervals.demo", b"only this"))
-    for expected_malformed in (1, 0):
-        async with running(bus, path) as metrics:
-            await becomes(asking, sent)
-            assert count(metrics, "malformed_total") == expected_malformed
 
 
 # --- time zones, NATS, bounds ---

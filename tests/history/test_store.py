@@ -167,3 +167,7 @@ def test_a_file_that_is_set_aside_says_when_and_can_be_opened(tmp_path: Path) ->
         with duckdb.connect(aside, read_only=False) as connection:
             assert connection.execute("SELECT sequence FROM position").fetchall() == [(420,)]
     assert names == ["history-20261123T180509Z.duckdb", "history-20261123T180509Z-2.duckdb"]
+
+
+def test_what_is_gone_already_need_not_be_set_aside(tmp_path: Path) -> None:
+    assert not set_aside(tmp_path / "history.duckdb").exists()
