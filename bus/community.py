@@ -142,7 +142,9 @@ class Community(_Part):
     allocation_key: AllocationKey = "DYNAMIC"
     clock: Literal["wall", "event"] = "wall"
     """`event`: readings' own times are now (replay, simulation faster than life)."""
-    grid_carbon_intensity: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=10_000)] = Decimal(0)
+    grid_carbon_intensity: Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, le=10_000, decimal_places=8)] = (
+        Decimal(0)
+    )
     """g CO2 per kWh."""
     grace: timedelta = timedelta(minutes=5)
     patience: timedelta = timedelta(minutes=30)

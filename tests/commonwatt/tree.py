@@ -20,7 +20,7 @@ from tests.resolvers.frames import eventually
 from tests.server.served import Changes
 
 HEADER = re.compile(r"^(GraphiQL|Watch|NATS)\s+(\S+)", re.MULTILINE)
-CHILDREN = ("nats-server", "aggregate", "serve", "simulate")
+CHILDREN = ("nats-server", "aggregate", "serve", "history", "simulate")
 SURPLUS = 'subscription { community(id: "demo") { surplusPower measuredAt } }'
 
 
