@@ -1,6 +1,6 @@
 // The service worker: the shell from its cache, all of one version; what the server says is never kept here.
 
-const CACHE = "commonwatt-watch-ec32771ded93";
+const CACHE = "commonwatt-watch-0a144db5ca66";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

@@ -69,8 +69,8 @@ function drawToday(pen, view) {
     pen.line("word", y[0], notice ? 26 : 28, headline(view)),
     pen.line("number", y[1], notice ? 70 : 88, amount),
     pen.line("soft", y[2], 26, `${unit} ${what} today`.trim()),
-    column(pen, 122, y[3], energy(imported), "drawn"),
-    column(pen, 278, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
+    column(pen, 127, y[3], energy(imported), "drawn"),
+    column(pen, 271, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
     ...(notice ? tell(pen, notice, "UNKNOWN", 307, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
   ];
 }
