@@ -12,11 +12,15 @@ from rich.console import Console
 from rich.text import Text
 
 from commonwatt.contract import contract
+from commonwatt.export import HELP as EXPORT_HELP
+from commonwatt.export import export
 from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
+from commonwatt.statement import HELP as STATEMENT_HELP
+from commonwatt.statement import statement
 from commonwatt.tokens import token
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ app.add_typer(registry, name="registry")
 app.add_typer(token, name="token")
 app.add_typer(nats, name="nats")
 app.add_typer(contract, name="schema")
+app.command(help=STATEMENT_HELP)(statement)
+app.command(help=EXPORT_HELP)(export)
 
 _HOMES: Final = 20
 _EXAMPLES: Final = "\n\n**Examples**\n\n"
