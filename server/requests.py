@@ -24,8 +24,9 @@ class LimitRequests:
         self,
         app: ASGIApp,
         most: int,
-        uncounted: Container[str | None] = (),
         now_ms: Callable[[], int] | None = None,
+        *,
+        uncounted: Container[str | None] = (),
     ) -> None:
         self._app = app
         self._uncounted = uncounted
