@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 import strawberry
-from graphql import GraphQLSchema, execute, parse, print_ast, validate
+from graphql import GraphQLSchema, OperationDefinitionNode, execute, parse, validate
 from graphql.execution.values import VariableValues, get_variable_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ from schema.operations import OperationError, Operations
 from schema.projection import Memory, NotCompilableError, Projection, compile_projection
 from schema.scalars import Duration, WattHours, Watts, quantise, scalar_map, show_with_hysteresis
 from tests.resolvers.frames import community_state, home_state
-from tests.schema.test_plans import EVERYTHING, UNLIMITED, plan_of, refused
+from tests.schema.test_plans import EVERYTHING, UNLIMITED, make_planner, plan_of, refused
 
 CORE = build_schema().core
 CONTEXT = Context(EVERYTHING, cast(Any, None), cast(Any, None))
@@ -491,14 +491,16 @@ def documents_of(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", [*documents_of("watch"), *documents_of("examples")], ids=lambda path: path.name)
 def test_the_documents_of_watch_and_examples_compile(path: Path) -> None:
-    document = parse(path.read_text())
-    for definition in document.definitions:
-        operation = Operations(CORE).open(print_ast(definition), None)
+    document, operations, planner = path.read_text(), Operations(CORE), make_planner()
+    for definition in parse(document).definitions:
+        if not isinstance(definition, OperationDefinitionNode):
+            continue
+        operation = operations.open(document, definition.name.value if definition.name else None)
         if not operation.is_subscription or operation.events:
             continue
-        names = [node.variable.name.value for node in operation.node.variable_definitions or ()]
-        values = {name: "demo.home-1" if name == "home" else "demo" for name in names}
-        plan = plan_of(print_ast(definition), values)
+        names = {node.variable.name.value for node in operation.node.variable_definitions or ()}
+        known = {"home": "demo.home-1", "community": "demo", "homeStep": 50, "communityStep": 500, "energyStep": 100}
+        plan = planner.plan(operation, {name: known[name] for name in names & known.keys()}, EVERYTHING)
         assert plan.projection is not None
         live = LiveHome(home_state(today=TODAY), community_state(today=TODAY))
         root = live if plan.home else live.community
