@@ -20,7 +20,7 @@ from watch.address import read_address
 from watch.documents import read_documents
 from watch.events import Screen, Show, Target
 from watch.following import Following
-from watch.glance import CommunityGlance, CommunityToday, HomeGlance, HomeToday, Reading
+from watch.glance import CommunityGlance, CommunityHours, CommunityToday, HomeGlance, HomeHours, HomeToday, Reading
 from watch.line import Party
 from watch.meter import Meter
 from watch.receipt import Receipt
@@ -169,6 +169,14 @@ class Watch:
     def community_today(self, community: str) -> Glances[CommunityToday]:
         """Follow a community's energy and saving since local midnight."""
         return self._follow(Target("community", community), CommunityToday, Screen.TODAY, Show.FOREGROUND)
+
+    def hours(self, home: str) -> Glances[HomeHours]:
+        """Follow when a home's community will probably have a surplus: a forecast an hour."""
+        return self._follow(Target("home", home), HomeHours, Screen.HOURS, Show.FOREGROUND)
+
+    def community_hours(self, community: str) -> Glances[CommunityHours]:
+        """Follow when a community will probably have a surplus: a forecast an hour."""
+        return self._follow(Target("community", community), CommunityHours, Screen.HOURS, Show.FOREGROUND)
 
     def follow(self, document: str, variables: Mapping[str, Any]) -> Following:
         """Follow a subscription of one's own, which servers that take trusted documents only do not; give its news.

@@ -162,7 +162,7 @@ class _Device(PairingStep):
         if found is None and event.errors:
             self.take(on.Errors(event.id, event.errors))
             return
-        if asked.how == "get" and isinstance(found, Mapping):
+        if asked.how == "get" and not asked.once and isinstance(found, Mapping):
             found = found.get("live")
             if found is None and not event.errors:
                 self.answered()
@@ -203,7 +203,12 @@ class _Device(PairingStep):
 
     @take.register
     def _(self, event: on.Ended) -> None:
-        if event.id != self.state.operation or self.state.asked is None:
+        asked = self.state.asked
+        if event.id != self.state.operation or asked is None:
+            return
+        if asked.once and not event.errors and self.state.link is Standing.LIVE:
+            self.set(over=True)
+            self.rest(asked)
             return
         if event.errors:
             standing, reason = judge_errors(event.errors)
@@ -231,7 +236,7 @@ class _Device(PairingStep):
         standing = judge_lost(event)
         asked, opened = self.state.asked, self.state.open is Open.OPEN
         get = self.state.how == "get"
-        self.set(open=Open.NONE, how=None, asked=asked if get else None)
+        self.set(open=Open.NONE, how=None, asked=asked if get else None, over=False)
         self.link(standing, printable(event.reason))
         if standing is Standing.REFUSED and self.is_over():
             return
@@ -310,8 +315,9 @@ class _Device(PairingStep):
 
     def _light(self) -> Light | None:
         """Return the light that was heard last in this life."""
-        heard = [known for known in self.state.readings.values() if known.steady is not None]
-        return max(heard, key=lambda known: known.steady or 0).reading.light if heard else None
+        known = self.state.readings.values()
+        heard = [(one.steady, one.reading.light) for one in known if one.steady is not None and one.reading.light]
+        return max(heard)[1] if heard else None
 
 
 def _differs(ms: int) -> int:

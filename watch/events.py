@@ -25,6 +25,7 @@ class Screen(StrEnum):
 
     GLANCE = "glance"
     TODAY = "today"
+    HOURS = "hours"
     RECEIPT = "receipt"
 
 

@@ -6,11 +6,23 @@ drawn, a shape) of its own, because colour alone does not reach everyone.
 """
 
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Final, assert_never
 
-from watch.events import Screen
+from watch.events import Kind, Screen
 from watch.figures import NOTHING, energy, is_zero, money, power, size, span
-from watch.glance import CommunityGlance, CommunityToday, HomeGlance, HomeToday, Light, Reading, Trend
+from watch.glance import (
+    CommunityGlance,
+    CommunityHours,
+    CommunityToday,
+    HomeGlance,
+    HomeHours,
+    HomeToday,
+    Light,
+    Reading,
+    Trend,
+)
+from watch.hours import rows_of_hours
 from watch.pairing import Pairing, Phase
 from watch.receipt import Receipt
 from watch.view import Freshness, Trouble, View
@@ -54,7 +66,7 @@ class Face:
     """
 
     title: str
-    light: Light
+    light: Light | None  # None: a screen that shows none
     word: str
     rows: tuple[Row, ...]
     age: str
@@ -67,20 +79,23 @@ class Face:
     def spoken(self) -> str:
         """The whole face in one line, for a screen reader, a log or a pipe."""
         rows = (" ".join(filter(None, (row.label, row.value, row.meaning))) for row in self.rows)
-        light = f"{self.light.lower()}, {self.word}"
+        light = f"{self.light.lower()}, {self.word}" if self.light is not None else ""
         return "; ".join(filter(None, (self.title, self.notice, light, *rows, self.age)))
 
 
-def draw(view: View, title: str, receipt: Receipt | None = None) -> Face:
-    """Return the face of a view; `title` is what is watched. The receipt is shown where that screen is."""
+def draw(view: View, title: str, receipt: Receipt | None = None, zone: tzinfo | None = None) -> Face:
+    """Return the face of a view; `title` is what is watched. The receipt is shown where that screen is.
+
+    Times are those of `zone`, None: of the device.
+    """
     light = view.reading.light if view.reading is not None else Light.UNKNOWN
-    rows = rows_of(view.reading) if view.reading is not None else ()
+    rows = rows_of(view.reading, zone) if view.reading is not None else rows_of_nothing(view.kind, view.screen)
     if view.screen is Screen.RECEIPT:
         rows = rows_of_receipt(receipt or Receipt())
     return Face(
         title=title,
         light=light,
-        word=_WORDS[light],
+        word=_WORDS[light] if light is not None else "",
         rows=rows,
         age=age_of(view),
         fresh=view.freshness in (Freshness.LIVE, Freshness.RECENT),
@@ -90,7 +105,18 @@ def draw(view: View, title: str, receipt: Receipt | None = None) -> Face:
     )
 
 
-def rows_of(reading: Reading) -> tuple[Row, ...]:
+def rows_of_nothing(kind: Kind, screen: Screen) -> tuple[Row, ...]:
+    """Return a screen's rows without any figures."""
+    mine = kind == "home"
+    labels = {
+        Screen.GLANCE: ("surplus", "my share" if mine else "shared", "trend"),
+        Screen.TODAY: ("drawn", "from others" if mine else "shared", "saved"),
+        Screen.HOURS: ("best hours",),
+    }
+    return tuple(Row(label, NOTHING) for label in labels.get(screen, ()))
+
+
+def rows_of(reading: Reading, zone: tzinfo | None = None) -> tuple[Row, ...]:
     """Return the figures of a screen, in their order."""
     match reading:
         case HomeGlance():
@@ -106,6 +132,8 @@ def rows_of(reading: Reading) -> tuple[Row, ...]:
                 Row(others, energy(reading.shared_wh)),
                 Row("lost" if lost else "saved", saved),
             )
+        case HomeHours() | CommunityHours():
+            return tuple(Row(*row) for row in rows_of_hours(reading.hours, reading.reason, zone))
         case never:
             assert_never(never)
 

@@ -16,6 +16,9 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 from watch.events import Kind, Screen
 from watch.text import printable
 
+_MOST_HOURS: Final = 48
+_LONGEST: Final = 80
+
 
 class Light(StrEnum):
     """The answer at a glance; what the server may add later reads as UNKNOWN."""
@@ -97,7 +100,51 @@ class CommunityToday(_Today, Glance):
     """A community's second screen, the fields of CommunityToday: energy since local midnight."""
 
 
-Reading = HomeGlance | CommunityGlance | HomeToday | CommunityToday
+@dataclass(frozen=True)
+class ExpectedHour:
+    """One hour to come: what is expected of it, and how probable a surplus is, 0 to 1."""
+
+    start: Annotated[datetime, "start"]
+    end: Annotated[datetime, "end"]
+    surplus_wh: Annotated[float, "surplus"]  # + the community gives to the grid
+    sure: Annotated[float, "sure"]
+
+
+@dataclass(frozen=True)
+class _Hours:
+    """What a forecast says is current until the next one, and has no light."""
+
+    @property
+    def light(self) -> None:
+        """None: a forecast is not of now."""
+
+    @property
+    def measured_at(self) -> None:
+        """None: nobody measures what is to come."""
+
+    @property
+    def current(self) -> bool:
+        """True."""
+        return True
+
+
+@dataclass(frozen=True)
+class HomeHours(_Hours):
+    """A home's third screen, the fields of HomeHours: when its community will probably have a surplus."""
+
+    hours: Annotated[tuple[ExpectedHour, ...] | None, "community.bestHours.hours"]  # in order of time
+    reason: Annotated[str | None, "community.bestHours.reason"]  # why there is no forecast
+
+
+@dataclass(frozen=True)
+class CommunityHours(_Hours):
+    """A community's third screen, the fields of CommunityHours: when it will probably have a surplus."""
+
+    hours: Annotated[tuple[ExpectedHour, ...] | None, "bestHours.hours"]  # in order of time
+    reason: Annotated[str | None, "bestHours.reason"]  # why there is no forecast
+
+
+Reading = HomeGlance | CommunityGlance | HomeToday | CommunityToday | HomeHours | CommunityHours
 R = TypeVar("R", bound=Reading)
 
 FORMS: Final[Mapping[tuple[Kind, Screen], type[Reading]]] = {
@@ -105,6 +152,8 @@ FORMS: Final[Mapping[tuple[Kind, Screen], type[Reading]]] = {
     ("home", Screen.TODAY): HomeToday,
     ("community", Screen.GLANCE): CommunityGlance,
     ("community", Screen.TODAY): CommunityToday,
+    ("home", Screen.HOURS): HomeHours,
+    ("community", Screen.HOURS): CommunityHours,
 }
 
 
@@ -162,7 +211,7 @@ def _number(path: str, value: object) -> float:
 def _word(path: str, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong(path, value, "a word")
-    return printable(value, 24)
+    return printable(value, _LONGEST)
 
 
 def _light(path: str, value: object) -> Light:
@@ -175,6 +224,15 @@ def _trend(path: str, value: object) -> Trend | None:
     return Trend(word) if word in set(Trend) else None
 
 
+def _hours(path: str, value: object) -> tuple[ExpectedHour, ...]:
+    if not isinstance(value, list):
+        raise _wrong(path, value, "a list")
+    return tuple(
+        ExpectedHour(**{name: _read(hint, each, where) for name, (where, hint) in places(ExpectedHour).items()})
+        for each in value[:_MOST_HOURS]
+    )
+
+
 def _time(path: str, value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(value if isinstance(value, str) else "")
@@ -185,7 +243,14 @@ def _time(path: str, value: object) -> datetime:
     raise _wrong(path, value, "a time with its zone")
 
 
-_READERS: Final[Mapping[Any, Any]] = {float: _number, str: _word, Light: _light, Trend: _trend, datetime: _time}
+_READERS: Final[Mapping[Any, Any]] = {
+    float: _number,
+    str: _word,
+    Light: _light,
+    Trend: _trend,
+    datetime: _time,
+    tuple[ExpectedHour, ...]: _hours,
+}
 
 
 def _wrong(path: str, value: object, expected: str) -> GarbledError:

@@ -22,7 +22,7 @@ from watch.view import view
 REDRAW_S: Final = 1.0
 REDRAW_AMBIENT_S: Final = 10.0
 KEYS: Final = "keys: ← → screens, r receipt, a ambient, p pair, u leave off, q quit"
-_ROW: Final = (Screen.GLANCE, Screen.TODAY)
+_ROW: Final = (Screen.GLANCE, Screen.TODAY, Screen.HOURS)
 
 
 class Wearer:

@@ -39,6 +39,8 @@ PACES: dict[tuple[Show, Screen, bool], Pace] = {
     (Show.FOREGROUND, Screen.GLANCE, True): Pace("PT10S", 10_000, "PT5M", 300_000, 50, 500),
     (Show.FOREGROUND, Screen.TODAY, False): Pace("PT1M", 60_000, "PT5M", 300_000, energy_step=100),
     (Show.FOREGROUND, Screen.TODAY, True): Pace("PT5M", 300_000, "PT15M", 900_000, energy_step=100),
+    (Show.FOREGROUND, Screen.HOURS, False): Pace(cadence_ms=3_600_000),
+    (Show.FOREGROUND, Screen.HOURS, True): Pace(cadence_ms=10_800_000),
     (Show.AMBIENT, Screen.GLANCE, False): Pace("PT5M", 300_000, "PT10M", 600_000, 200, 2000, cadence_ms=300_000),
     (Show.AMBIENT, Screen.GLANCE, True): Pace("PT15M", 900_000, "PT30M", 1_800_000, 200, 2000, cadence_ms=900_000),
     (Show.BACKGROUND, Screen.GLANCE, False): Pace(home_step=200, community_step=2000, cadence_ms=1_200_000),
@@ -49,7 +51,7 @@ PACES: dict[tuple[Show, Screen, bool], Pace] = {
 
 @dataclass(frozen=True)
 class Ask:
-    """What is to be asked, and how."""
+    """What is to be asked, and how. `once`: a query, whose answer is all, until `cadence_ms` have passed."""
 
     how: How
     screen: Screen
@@ -58,6 +60,7 @@ class Ask:
     silence_ms: int
     every_ms: int
     cadence_ms: int
+    once: bool = False
 
 
 def ask(target: Target, screen: Screen, show: Show, low: bool, way: Way) -> Ask:
@@ -66,9 +69,10 @@ def ask(target: Target, screen: Screen, show: Show, low: bool, way: Way) -> Ask:
         screen = Screen.GLANCE
     pace = PACES[show, screen, low]
     how: How = way
-    if show is Show.BACKGROUND or (show is Show.AMBIENT and way == "stream"):
+    once = screen is Screen.HOURS
+    if show is Show.BACKGROUND or (way == "stream" and (once or show is Show.AMBIENT)):
         how = "get"
-    document = f"{target.kind.capitalize()}{screen.capitalize()}{'Now' if how == 'get' else ''}"
+    document = f"{target.kind.capitalize()}{screen.capitalize()}{'Now' if how == 'get' and not once else ''}"
     variables: dict[str, str | int] = {target.kind: target.id}
     if target.kind == "home" and pace.home_step:
         variables["homeStep"] = pace.home_step
@@ -76,7 +80,7 @@ def ask(target: Target, screen: Screen, show: Show, low: bool, way: Way) -> Ask:
         variables["communityStep"] = pace.community_step
     if pace.energy_step:
         variables["energyStep"] = pace.energy_step
-    if how != "get":
+    if how != "get" and not once:
         variables |= {"every": pace.every, "maxSilence": pace.max_silence}
     silence_ms = STREAM_SILENCE_MS if how == "stream" else pace.silence_ms
-    return Ask(how, screen, document, variables, silence_ms, pace.every_ms, pace.cadence_ms)
+    return Ask(how, screen, document, variables, silence_ms, pace.every_ms, pace.cadence_ms, once)

@@ -29,7 +29,7 @@ _SHAPES: Final = {
     Light.UNKNOWN: (" ▄▀▀▀▄ ", "█     █", "█     █", " ▀▄▄▄▀ "),
 }
 _MARKS: Final = {Light.GREEN: "●", Light.YELLOW: "◆", Light.RED: "■", Light.UNKNOWN: "○"}
-_COLOURS: Final = {
+_COLOURS: Final[dict[Light | None, str]] = {
     Light.GREEN: "green",
     Light.YELLOW: "yellow",
     Light.RED: "red",
@@ -54,16 +54,18 @@ class FacePanel:
 
     def _full(self) -> RenderableType:
         face, width = self._face, min(WIDTH, self._options.max_width)
-        colour = _COLOURS[face.light] if face.fresh else "dim"
-        if width < NARROW:
-            glance: RenderableType = Group(self._mark(colour), self._figures(meanings=False))
+        colour = _COLOURS.get(face.light, "") if face.fresh else "dim"
+        if face.light is None:
+            glance: RenderableType = self._figures(meanings=width >= NARROW)
+        elif width < NARROW:
+            glance = Group(self._mark(face.light, colour), self._figures(meanings=False))
         else:
             table = Table.grid(padding=(0, 3))
-            table.add_row(self._lamp(colour), self._figures(meanings=True))
+            table.add_row(self._lamp(face.light, colour), self._figures(meanings=True))
             glance = table
         lines: list[RenderableType] = [glance]
         if face.notice:
-            lines.append(Text(self._plain(face.notice), style="bold"))
+            lines.append(Text(f"\n{self._plain(face.notice)}", style="bold"))
         if face.code:
             lines.append(Text(f"\n{self._plain(face.code)}", style="bold reverse", justify="center"))
         return Panel(
@@ -79,21 +81,20 @@ class FacePanel:
     def _quiet(self) -> RenderableType:
         """Few cells, none of them bright: the mark keeps its colour."""
         face = self._face
-        lines: list[RenderableType] = [
-            self._mark(_COLOURS[face.light] if face.fresh else "dim"),
-            self._figures(meanings=False),
-        ]
+        lines: list[RenderableType] = [self._figures(meanings=False)]
+        if face.light is not None:
+            lines.insert(0, self._mark(face.light, _COLOURS[face.light] if face.fresh else "dim"))
         if face.short:
             lines.append(Text(self._plain(f"{face.short} {face.code}".strip()), style="dim"))
         return Group(*lines, Text(self._plain(f"{face.title}, {face.age}"), style="dim"))
 
-    def _lamp(self, colour: str) -> Text:
+    def _lamp(self, light: Light, colour: str) -> Text:
         face = self._face
-        shape = "\n".join(line.center(11) for line in (*_SHAPES[face.light], face.word))
+        shape = "\n".join(line.center(11) for line in (*_SHAPES[light], face.word))
         return self._text(shape, colour if face.fresh else "")
 
-    def _mark(self, colour: str) -> Text:
-        return Text(self._plain(f"{_MARKS[self._face.light]} {self._face.word}"), style=colour)
+    def _mark(self, light: Light, colour: str) -> Text:
+        return Text(self._plain(f"{_MARKS[light]} {self._face.word}"), style=colour)
 
     def _figures(self, *, meanings: bool) -> Table:
         longest = max((len(row.value) for row in self._face.rows), default=0)

@@ -100,6 +100,7 @@ class State:
     open: Open = Open.NONE
     how: How | None = None  # what is open
     asked: Ask | None = None
+    over: bool = False  # what was asked was asked once, and answered
     operation: int = 0
     opened: int = 0
     failures: int = 0

@@ -54,7 +54,7 @@ class Step:
         elif state.asked is None and state.open is Open.OPEN:
             if at_once:
                 self.ask(wanted)
-        elif state.asked is not None and state.asked != wanted:
+        elif state.asked is not None and (state.asked != wanted or (state.over and at_once)):
             self.ask(wanted)
 
     def _settle_get(self, wanted: Ask, at_once: bool) -> None:
@@ -62,7 +62,7 @@ class Step:
             self.drop()
         if self.state.open is Open.OPENING:
             return
-        if at_once or wanted.screen not in self.state.readings:
+        if at_once or wanted.screen not in self.state.readings or (wanted.once and self.state.asked != wanted):
             self.ask(wanted)
         elif self.state.awaited is not Awaited.CADENCE or self.state.asked != wanted:
             self.set(asked=wanted)
@@ -78,10 +78,10 @@ class Step:
             return
         id = state.operation + 1
         if wanted.how == "socket":
-            if state.asked is not None:
+            if state.asked is not None and not state.over:
                 self.command(do.Complete(state.operation))
             self.command(do.Subscribe(id, wanted.document, wanted.variables))
-            self.set(operation=id, asked=wanted)
+            self.set(operation=id, asked=wanted, over=False)
             self.listen()
             self._asking(Standing.WAITING)
             return
@@ -104,7 +104,7 @@ class Step:
     def drop(self) -> None:
         if self.state.open is not Open.NONE:
             self.command(do.Close())
-        self.set(open=Open.NONE, how=None, asked=None)
+        self.set(open=Open.NONE, how=None, asked=None, over=False)
 
     def _way(self) -> Way:
         state = self.state

@@ -77,16 +77,16 @@ def run(
 
     Without either, the home that this watch was paired with, else the only one that the token may see. `once`: the
     first result only. `as_json`: one line of JSON per result, in the form of a GraphQL response. `ambient`: dimmed,
-    rarer and coarser. `pair`: get a token first, by a code that a member approves; it is stored. `screen`: glance
-    or today.
+    rarer and coarser. `pair`: get a token first, by a code that a member approves; it is stored. `screen`: glance,
+    today or hours.
     0: ended by Ctrl-C, SIGTERM or q, or `once` had its result. 1: no result to be had (`once`: any failure, or
     none within 30 s; `as_json`: refused or unknown; pairing denied). 2: the arguments are wrong. One line on stderr
     says why.
     """
     if home and community:
         return _complain(_WHICH, MISUSED)
-    if screen not in (Screen.GLANCE, Screen.TODAY):
-        return _complain(f"{screen!r} is no screen: it is glance or today", MISUSED)
+    if screen not in (Screen.GLANCE, Screen.TODAY, Screen.HOURS):
+        return _complain(f"{screen!r} is no screen: it is glance, today or hours", MISUSED)
     try:
         address = read_address(url)
     except AddressError as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from watch.events import Screen, Show
-from watch.glance import Reading
+from watch.events import Kind, Screen, Show
+from watch.glance import CommunityHours, HomeHours, Reading
 from watch.modes import PACES
 from watch.pairing import Pairing
 from watch.state import Known, Mode, Moment, State
@@ -58,6 +58,7 @@ class View:
     trouble: Trouble | None
     lasting: int
     why: str
+    kind: Kind = "home"
     clock_off: int = 0
     pairing: Pairing | None = None
     pairing_left: int = 0  # until its code expires
@@ -79,6 +80,7 @@ def view(state: State, now: Moment) -> View:
         trouble=trouble,
         lasting=max(0, now.steady - state.since),
         why=why if trouble is not None else "",
+        kind="home" if state.target is None else state.target.kind,
         clock_off=state.clock_off,
         pairing=state.pairing,
         pairing_left=max(0, state.pairing.ends - now.steady) if state.pairing is not None else 0,
@@ -90,17 +92,19 @@ def _freshness(state: State, known: Known | None, now: Moment) -> Freshness:
         return Freshness.NONE
     if not known.reading.current or known.steady is None or state.link not in _AT_EASE:
         return Freshness.OLD
-    if state.mode is Mode.FOREGROUND and state.link is Standing.LIVE and known.operation == state.operation:
+    forecast = isinstance(known.reading, HomeHours | CommunityHours)
+    asked = state.link is Standing.LIVE and known.operation == state.operation
+    if state.mode is Mode.FOREGROUND and asked and not forecast:
         return Freshness.LIVE
     heard = max(now.steady - known.steady, now.wall - known.wall)
-    return Freshness.RECENT if heard <= _recent_ms(state) else Freshness.OLD
+    return Freshness.RECENT if heard <= _recent_ms(state, forecast) else Freshness.OLD
 
 
-def _recent_ms(state: State) -> float:
+def _recent_ms(state: State, forecast: bool) -> float:
     if state.mode not in (Mode.FOREGROUND, Mode.AMBIENT, Mode.BACKGROUND):
         return -1
     if state.want is Show.FOREGROUND:
-        return SWITCH_MS
+        return _CADENCES * PACES[Show.FOREGROUND, Screen.HOURS, state.low].cadence_ms if forecast else SWITCH_MS
     pace = PACES[state.want, Screen.GLANCE, state.low]
     return pace.silence_ms if state.want is Show.AMBIENT else _CADENCES * pace.cadence_ms
 

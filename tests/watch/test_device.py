@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from watch.device import after
 from watch.events import Kept, Screen, Show, Target
 from watch.face import age_of, draw, rows_of
 from watch.figures import energy, money, power, size, span
-from watch.glance import FORMS, CommunityGlance, HomeGlance, Reading, read
+from watch.glance import FORMS, CommunityGlance, CommunityHours, HomeGlance, HomeHours, Reading, read
 from watch.modes import PACES
 from watch.receipt import Receipt
 from watch.state import Moment, State
 from watch.view import Freshness, Trouble, View, view
 
-CASES = json.loads((Path(__file__).parent / "device.json").read_text("utf-8"))
+CASES, HOURS = (json.loads((Path(__file__).parent / name).read_text("utf-8")) for name in ("device.json", "hours.json"))
 WALL = 1_900_000_000_000
 _NAMES = {"start": "Started", "show": "Shown", "turn": "Turned", "stop": "Stopped"}
 
@@ -66,6 +67,8 @@ def seen(shown: View) -> dict[str, Any]:
 
 
 def figures(reading: Reading) -> dict[str, Any]:
+    if isinstance(reading, HomeHours | CommunityHours):
+        return {"hours": len(reading.hours or ())}
     if isinstance(reading, HomeGlance | CommunityGlance):
         return {"surplus": reading.surplus_w, "share": reading.share_w, "trend": reading.trend}
     energy = {"imported": reading.imported_wh, "shared": reading.shared_wh}
@@ -79,7 +82,7 @@ def holds(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-@pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", CASES["cases"] + HOURS["cases"], ids=lambda case: case["name"])
 def test_the_machine_passes(case: dict[str, Any]) -> None:
     state = State()
     for number, step in enumerate(case["steps"]):
@@ -109,7 +112,9 @@ def test_the_table_of_modes_is_the_same() -> None:
         }
         for (mode, screen, low), pace in PACES.items()
     }
-    given = {(row.pop("mode"), row.pop("screen"), row.pop("low")): row for row in map(dict, CASES["modes"])}
+    given = {
+        (row.pop("mode"), row.pop("screen"), row.pop("low")): row for row in map(dict, CASES["modes"] + HOURS["modes"])
+    }
     assert table == given
 
 
@@ -126,7 +131,7 @@ def test_the_counters_pass(case: dict[str, Any]) -> None:
 
 
 def test_names_of_cases_differ_and_are_sentences() -> None:
-    names = [case["name"] for case in CASES["cases"]]
+    names = [case["name"] for case in CASES["cases"] + HOURS["cases"]]
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[a-z0-9_ ,;-]+|.*[a-z0-9]", name) for name in names)
 
@@ -142,12 +147,13 @@ def test_texts_are_the_same() -> None:
         assert age_of(a_view(freshness=Freshness(state), age=age)) == text
 
 
-@pytest.mark.parametrize("case", CASES["texts"]["rows"], ids=lambda case: case["rows"][0][1])
+@pytest.mark.parametrize("case", CASES["texts"]["rows"] + HOURS["texts"]["rows"], ids=lambda case: case["rows"][0][1])
 def test_rows_are_the_same(case: dict[str, Any]) -> None:
     reading = read(FORMS[case["kind"], Screen(case["screen"])], case["data"])
-    assert [[row.label, row.value, row.meaning] for row in rows_of(reading)] == case["rows"]
+    zone = timezone(timedelta(minutes=case.get("zone", 0)))
+    assert [[row.label, row.value, row.meaning] for row in rows_of(reading, zone)] == case["rows"]
     face = draw(a_view(reading=reading), "x")
-    assert face.word == CASES["texts"]["words"][face.light]
+    assert face.word == ("" if face.light is None else CASES["texts"]["words"][face.light])
 
 
 @pytest.mark.parametrize("case", CASES["texts"]["notices"], ids=lambda case: case["full"])

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,7 +32,7 @@ from watch.device import after
 from watch.documents import Document, read_documents
 from watch.events import Kind, Screen, Show, Started, Target
 from watch.face import Face, draw
-from watch.glance import FORMS, Glance, Light, Reading, Trend, places, read
+from watch.glance import FORMS, ExpectedHour, Light, Reading, Trend, places, read
 from watch.modes import PACES, ask
 from watch.state import Moment, State
 from watch.view import view
@@ -45,10 +45,13 @@ SCREENS = {
     ("home", Screen.TODAY): ["HomeToday"],
     ("community", Screen.GLANCE): ["CommunityGlance", "CommunityGlanceNow"],
     ("community", Screen.TODAY): ["CommunityToday"],
+    ("home", Screen.HOURS): ["HomeHours"],
+    ("community", Screen.HOURS): ["CommunityHours"],
 }
 NOW = Moment(100_000, 1_900_000_000_000)
 TIME = "2030-03-17T17:46:00Z"
 DAY = {"imported": 4200, "shared": 1800, "saved": "84.5", "currency": "EUR"}
+HOUR = {"start": "2030-03-17T18:00:00Z", "end": "2030-03-17T19:00:00Z", "surplus": 1200, "sure": 0.8}
 DATA: dict[tuple[str, Screen], dict[str, Any]] = {
     ("home", Screen.GLANCE): {
         "light": "GREEN",
@@ -66,6 +69,8 @@ DATA: dict[tuple[str, Screen], dict[str, Any]] = {
         "measuredAt": TIME,
     },
     ("community", Screen.TODAY): {"light": "GREEN", "today": DAY, "measuredAt": TIME},
+    ("home", Screen.HOURS): {"community": {"bestHours": {"hours": [HOUR], "reason": None}}},
+    ("community", Screen.HOURS): {"bestHours": {"hours": [HOUR], "reason": None}},
 }
 CHANGED: dict[str, object] = {
     "light": "RED",
@@ -74,8 +79,12 @@ CHANGED: dict[str, object] = {
     "quality": "STALE",
     "saved": "-3",
     "currency": "CHF",
+    "start": "2030-03-17T17:00:00Z",
+    "end": "2030-03-17T20:00:00Z",
+    "sure": 0.6,
 }
 TYPES = {
+    "Ratio": float,
     "Watts": float,
     "WattHours": float,
     "Decimal": str,
@@ -145,19 +154,31 @@ def selected(schema: GraphQLSchema, document: Document) -> dict[str, tuple[str, 
     return {path: (kind, null) for path, kind, null in leaves(parsed, selection, state)}
 
 
+def read_by(form: type[Reading]) -> dict[str, Any]:
+    """Where a screen reads what: path to type, the fields of the hours in a list among them."""
+    found: dict[str, Any] = {}
+    for path, hint in places(form).values():
+        if tuple[ExpectedHour, ...] in get_args(hint):
+            found |= {f"{path}.{name}": inner for name, inner in places(ExpectedHour).values()}
+        else:
+            found[path] = hint
+    return found
+
+
 @pytest.mark.parametrize(("key", "operation"), [(key, name) for key, names in SCREENS.items() for name in names])
 def test_an_operation_selects_exactly_what_its_screen_reads_by_the_types_of_the_schema(
     schema: GraphQLSchema, key: tuple[Kind, Screen], operation: str
 ) -> None:
     chosen = selected(schema, DOCUMENTS[operation])
-    form = places(FORMS[key])
-    assert {path for path, _ in form.values()} == set(chosen)
-    for path, hint in form.values():
+    form = read_by(FORMS[key])
+    assert set(form) == set(chosen)
+    for path, hint in form.items():
         kind, null = chosen[path]
         arms = set(get_args(hint)) or {hint}
         # A light or a trend that the schema may get later is read as one that there is, or as none.
         assert arms - {type(None)} == {TYPES[kind]}, path
-        assert (type(None) in arms) == (null or kind == "Trend"), path
+        if not path.endswith(tuple(HOUR)):
+            assert (type(None) in arms) == (null or kind == "Trend"), path
 
 
 class Watched(Mapping[str, Any]):
@@ -170,6 +191,8 @@ class Watched(Mapping[str, Any]):
         value, path = self._fields[name], f"{self._path}{name}"
         if isinstance(value, dict):
             return Watched(value, self._read, f"{path}.")
+        if isinstance(value, list):
+            return [Watched(each, self._read, f"{path}.") for each in value]
         self._read.add(path)
         return value
 
@@ -186,9 +209,8 @@ class Watched(Mapping[str, Any]):
 @pytest.mark.parametrize("key", list(SCREENS))
 def test_a_screen_reads_exactly_what_is_selected(key: tuple[Kind, Screen]) -> None:
     seen: set[str] = set()
-    glance: Glance = read(FORMS[key], Watched(DATA[key], seen))
-    assert glance.current
-    assert seen == {path for path, _ in places(FORMS[key]).values()}
+    assert read(FORMS[key], Watched(DATA[key], seen)).current
+    assert seen == set(read_by(FORMS[key]))
 
 
 def faces(key: tuple[Kind, Screen], data: dict[str, Any]) -> tuple[Face, Face]:
@@ -197,10 +219,10 @@ def faces(key: tuple[Kind, Screen], data: dict[str, Any]) -> tuple[Face, Face]:
     for event in (on.Turned(key[1]), on.Opened(), on.Result(1, {key[0]: data})):
         state, _ = after(state, event, NOW)
     lost, _ = after(state, on.Lost(), NOW)
-    return draw(view(state, NOW), "x"), draw(view(lost, NOW), "x")
+    return draw(view(state, NOW), "x", zone=UTC), draw(view(lost, NOW), "x", zone=UTC)
 
 
-FIELDS = [(key, path) for key, form in FORMS.items() for path, _ in places(form).values()]
+FIELDS = [(key, path) for key, form in FORMS.items() for path in read_by(form)]
 
 
 @pytest.mark.parametrize(("key", "path"), FIELDS)
@@ -209,9 +231,14 @@ def test_a_field_that_changes_changes_the_face(key: tuple[Kind, Screen], path: s
     *above, name = path.split(".")
     parent = changed
     for step in above:
-        parent = parent[step]
+        parent = parent[step][0] if step == "hours" else parent[step]
     parent[name] = CHANGED.get(name, 7000)
-    assert faces(key, changed) != faces(key, DATA[key])
+    before = copy.deepcopy(DATA[key])
+    if name == "reason":  # there is one where there are no hours
+        for data, reason in ((changed, "too few days"), (before, None)):
+            best = data.get("community", data)["bestHours"]
+            best |= {"hours": [], "reason": reason}
+    assert faces(key, changed) != faces(key, before)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -238,7 +265,7 @@ TARGETS = [Target("home", "demo.home-01"), Target("community", "demo")]
 @pytest.mark.parametrize("show", list(Show))
 @pytest.mark.parametrize("low", [False, True])
 @pytest.mark.parametrize("way", ["socket", "stream"])
-@pytest.mark.parametrize("screen", [Screen.GLANCE, Screen.TODAY])
+@pytest.mark.parametrize("screen", [Screen.GLANCE, Screen.TODAY, Screen.HOURS])
 def test_what_is_asked_has_exactly_the_variables_of_its_document(
     target: Target, show: Show, low: bool, way: Any, screen: Screen
 ) -> None:
@@ -249,7 +276,7 @@ def test_what_is_asked_has_exactly_the_variables_of_its_document(
     kinds = {name: kind.rstrip("!") for name, kind in declared.items()}
     for name, value in asked.variables.items():
         assert isinstance(value, int if kinds[name] in ("Watts", "WattHours") else str)
-    assert (asked.how == "get") == asked.document.endswith("Now")
+    assert (asked.how == "get" and not asked.once) == asked.document.endswith("Now")
 
 
 def test_durations_say_the_same_as_their_ms() -> None:

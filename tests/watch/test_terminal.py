@@ -1,5 +1,6 @@
 """The watch as people and scripts meet it: on a terminal, in a pipe, once."""
 
+import codecs
 import json
 import os
 import pty
@@ -51,6 +52,7 @@ class Terminal:
 
     def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
         self.process, self._screen, self.written = process, screen, ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self.before = termios.tcgetattr(screen)
 
     def await_text(self, text: str) -> str:
@@ -59,7 +61,7 @@ class Terminal:
         while text not in self.written:
             ready, _, _ = select.select([self._screen], [], [], deadline - time.monotonic())
             assert ready, f"{text!r} was not written, but {self.written[-2000:]!r}"
-            self.written += os.read(self._screen, 65536).decode()
+            self.written += self._decode(os.read(self._screen, 65536))
         before, _, self.written = self.written.partition(text)
         return before
 
@@ -71,7 +73,7 @@ class Terminal:
         while True:  # the last words must be read, or a full terminal would hold the program
             try:
                 ready, _, _ = select.select([self._screen], [], [], DEADLINE_S)
-                self.written += os.read(self._screen, 65536).decode() if ready else ""
+                self.written += self._decode(os.read(self._screen, 65536)) if ready else ""
             except OSError:  # Linux: the other end is closed
                 return self.process.wait(DEADLINE_S)
             if not ready:
@@ -136,6 +138,9 @@ def test_keys_turn_to_each_screen_and_q_ends_it(stand: Stand) -> None:
         terminal.await_text("q quit")
         terminal.type(b"x")
         terminal.await_text("· today")
+        terminal.type(b"\t")
+        terminal.await_text("· hours")
+        terminal.await_text("best hours")
         terminal.type(b"\t")
         terminal.await_text("my share")
         terminal.type(b"q")
@@ -287,7 +292,7 @@ def test_a_script_ends_at_a_home_that_is_unknown(stand: Stand, capsys: pytest.Ca
         ("ftp://host", HOME, None, "glance", "'ftp://host' is no server address"),
         ("http://127.0.0.1:1", None, None, "glance", "either --home COMMUNITY.HOME or --community COMMUNITY"),
         ("http://127.0.0.1:1", HOME, "demo", "glance", "either --home COMMUNITY.HOME or --community COMMUNITY"),
-        ("http://127.0.0.1:1", HOME, None, "receipt", "'receipt' is no screen: it is glance or today"),
+        ("http://127.0.0.1:1", HOME, None, "receipt", "'receipt' is no screen: it is glance, today or hours"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_code_2(
