@@ -43,6 +43,34 @@ def test_the_machine_does_what_each_case_expects(page: Page, case: dict[str, Any
         assert got["kept"], "a state must not be changed, for others may hold it"
 
 
+HOME = {"type": "start", "target": {"kind": "home", "id": "demo.home-01"}}
+
+
+def states(page: Page, *steps: tuple[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the state after each event."""
+    told = [{"at": at, "event": event} for at, event in steps]
+    return [got["state"] for got in page.evaluate(RUN, {"steps": told, "start": START_MS})]
+
+
+def test_a_connection_begun_in_the_foreground_is_tried_again_in_ambient(page: Page) -> None:
+    ambient = {"type": "show", "as": "ambient"}
+    *_, state = states(page, (0, HOME), (10, ambient), (20_000, {"type": "tick"}))
+    assert (state["awaited"], state["due"]) == ("retry", 20_250)
+
+
+def test_a_background_answer_without_data_but_with_errors_is_its_errors(page: Page) -> None:
+    errors = [{"message": "no totals here", "extensions": {"code": "NOT_FOUND"}}]
+    answer = {"type": "result", "id": 1, "data": {"home": {"live": None}}, "errors": errors}
+    *_, state = states(page, (0, {**HOME, "want": "background"}), (100, answer))
+    assert (state["link"], state["reason"], state["awaited"]) == ("unknown", "no totals here", "cadence")
+
+
+def test_an_operation_that_failed_is_not_begun_again_by_a_battery_that_changes(page: Page) -> None:
+    low = {"type": "battery", "level": 0.1, "charging": False}
+    *_, before, after = states(page, (0, HOME), (10, {"type": "opened"}), (20, {"type": "ended", "id": 1}), (30, low))
+    assert (after["operation"], after["awaited"], after["due"]) == (1, "retry", before["due"])
+
+
 def test_each_mode_asks_as_the_table_says(page: Page) -> None:
     asked = page.evaluate(
         """async (modes) => {

@@ -1,6 +1,6 @@
 // The service worker: the shell from its cache, all of one version; what the server says is never kept here.
 
-const CACHE = "commonwatt-watch-0a144db5ca66";
+const CACHE = "commonwatt-watch-a8b9df3ef82e";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

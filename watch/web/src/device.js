@@ -3,7 +3,7 @@
 // `now` is {steady, wall, chance}: ms that only go forward, ms since 1970, 0 <= chance < 1.
 
 import { isLow } from "./modes.js";
-import { answerTo, authorized, beginPairing, isPairing, loseAnswer, pollAgain } from "./pairing.js";
+import { answerTo, authorized, beginPairing, isPairing, leaveOff, loseAnswer, pollAgain } from "./pairing.js";
 import { readKept, readResult } from "./reading.js";
 import { CALM, Turn } from "./turn.js";
 import { ofErrors, printable } from "./verdict.js";
@@ -39,7 +39,6 @@ const ON = {
 
   stop(turn) {
     turn.hang();
-    turn.link("idle");
     Object.assign(turn.s, { mode: "off", pairing: null });
   },
 
@@ -58,10 +57,12 @@ const ON = {
   },
 
   network(turn, { up }) {
-    if (!up && turn.s.network) turn.s.since = turn.now.steady;
+    if (up === turn.s.network) return;
     turn.s.network = up;
-    if (up) turn.s.failures = 0;
-    if (up && turn.s.open === "none") turn.go(turn.s.ways[0]);
+    if (up) {
+      turn.s.failures = 0;
+      turn.go(turn.s.ways[0]);
+    } else turn.s.since = turn.now.steady;
     turn.settle(up);
   },
 
@@ -73,9 +74,12 @@ const ON = {
   token(turn, { token }) {
     const { s } = turn;
     Object.assign(s, { token, paired: false, refusals: 0, failures: 0 });
-    if (isPairing(s)) s.pairing = null;
-    else if (token && s.open === "open" && s.asks.how === "socket") return turn.do("renew");
-    turn.hang();
+    if (token && isPairing(s)) {
+      s.pairing = null;
+      turn.await(null);
+    }
+    if (token && s.open === "open" && s.asks.how === "socket") return turn.do("renew");
+    if (!isPairing(s)) turn.hang();
     turn.settle(true);
   },
 
@@ -86,9 +90,7 @@ const ON = {
 
   unpair(turn) {
     if (!isPairing(turn.s)) return;
-    turn.await(null);
-    turn.s.pairing = null;
-    turn.settle(true);
+    leaveOff(turn);
   },
 
   tick(turn) {
@@ -116,28 +118,30 @@ const ON = {
   result(turn, { id, data, errors = [], etag = null, date = null }) {
     const { s, now } = turn;
     if (id !== s.operation || !s.active) return;
-    s.refusals = 0;
+    if (errors.length && (data[s.target.kind] ?? null) === null) return void ON.errors(turn, { id, errors });
     try {
       const reading = readResult(s.asks.screen, s.target.kind, data);
-      if (date !== null) turn.setClock(now.wall - date, -60_000, 60_000);
-      else if (reading?.current && reading.measured !== null) turn.setClock(now.wall - reading.measured, -60_000, 3_000_000);
-      turn.link(reading ? "live" : "waiting");
-      const age = reading?.measured ? Math.max(0, now.wall - s.clock_off - reading.measured) : 0;
-      if (reading) turn.hear({ ...reading, age, etag, why: errors.length ? printable(errors[0]?.message) || "a part is missing" : "" });
+      if (reading) {
+        if (date !== null) turn.setClock(now.wall - date, -60_000, 60_000);
+        else if (reading.current && reading.measured !== null) turn.setClock(now.wall - reading.measured, -60_000, 3_000_000);
+        const age = reading.measured === null ? 0 : Math.max(0, now.wall - s.clock_off - reading.measured);
+        turn.hear({ ...reading, age, etag, why: errors.length ? printable(errors[0]?.message) || "a part is missing" : "" });
+      }
+      if (reading) turn.link("live");
+      else turn.link(...(errors.length ? ofErrors(errors) : ["waiting", ""]));
     } catch (error) {
-      turn.link(...(errors.length ? ofErrors(errors) : ["garbage", error.message]));
+      turn.link("garbage", error.message);
     }
     turn.goOn();
   },
 
   unchanged(turn, { id, date = null }) {
     const { s, now } = turn;
-    if (id !== s.operation || !s.active) return;
-    const reading = s.readings[s.asks.screen];
+    const reading = s.readings[s.asks?.screen];
+    if (id !== s.operation || !s.active || s.asks.how !== "get" || !reading) return;
     if (date !== null) turn.setClock(now.wall - date, -60_000, 60_000);
-    s.refusals = 0;
-    turn.link(reading ? "live" : "waiting");
-    if (reading?.current) turn.hear({ ...reading, age: 0 });
+    turn.link("live");
+    if (reading.current) turn.hear({ ...reading, age: 0 });
     turn.goOn();
   },
 
@@ -148,7 +152,7 @@ const ON = {
   errors(turn, { id, errors }) {
     if (id !== turn.s.operation || !turn.s.active) return;
     turn.link(...ofErrors(errors));
-    if (turn.s.asks.how !== "get" || !turn.isOver()) turn.goOn();
+    turn.goOn();
   },
 
   ended(turn, { id, errors = [] }) {
@@ -159,12 +163,11 @@ const ON = {
     if (errors.length) turn.link(...ofErrors(errors));
     else if (CALM.includes(s.link)) turn.link("gone", "the server ended the subscription");
     if (s.asks.how === "stream") s.open = "none";
-    if (errors.length && turn.isOver()) return;
     turn.retry(began);
   },
 
   lost(turn, event) {
-    if (isPairing(turn.s)) loseAnswer(turn);
+    if (isPairing(turn.s)) loseAnswer(turn, event);
     else if (turn.s.open !== "none" || turn.asking) turn.lose(event);
   },
 
@@ -172,10 +175,12 @@ const ON = {
   denied: answerTo,
 
   paired(turn, { token, home }) {
-    if (!isPairing(turn.s)) return;
+    const { s } = turn;
+    if (!isPairing(s)) return;
+    const target = { kind: "home", id: home };
+    const readings = s.target?.kind === "home" && s.target.id === home ? s.readings : {};
     turn.do("keep", { token, home });
-    Object.assign(turn.s, { token, paired: true, pairing: null, target: { kind: "home", id: home }, readings: {}, failures: 0, refusals: 0 });
-    turn.await(null);
-    turn.settle(true);
+    Object.assign(s, { token, paired: true, target, readings, refusals: 0 });
+    leaveOff(turn);
   },
 };

@@ -27,10 +27,16 @@ export function asked({ mode, low, target, before, way }) {
   return { screen, document, variables, how, silence, cadence };
 }
 
-/** Return for how long after hearing them figures are recent, in ms. */
+/** Return for how long after hearing them figures are recent, in ms; not at all in modes that ask for nothing. */
 export function recency({ mode, low }) {
   if (mode === "ambient") return PACES.ambient[low ? 1 : 0].silence;
-  return mode === "background" ? 1.2 * PACES.background[low ? 1 : 0].cadence : 10_000;
+  if (mode === "background") return 1.2 * PACES.background[low ? 1 : 0].cadence;
+  return mode === "foreground" ? 10_000 : -1;
+}
+
+/** Return the least time between two messages in ambient, which bounds how often a server that is away is tried there. */
+export function slowest(low) {
+  return PACES.ambient[low ? 1 : 0].cadence;
 }
 
 /** Say whether a battery is low, which was or was not before. */

@@ -14,7 +14,6 @@ export function isPairing(state) {
 export function beginPairing(turn) {
   turn.s.mode = "pairing";
   turn.s.pairing = { phase: "asking", interval: ASK_MS };
-  turn.s.failures = 0;
   turn.link("idle");
   authorize(turn);
 }
@@ -43,13 +42,10 @@ export function answerTo(turn, { error, retry = 0 }) {
   const { s } = turn;
   if (!["asking", "showing"].includes(s.pairing?.phase)) return;
   if (error === "unsupported_grant_type") {
-    Object.assign(s, { pairing: null, token: null, paired: false });
-    turn.await(null);
-    turn.settle(true);
+    leaveOff(turn);
   } else if (["authorization_pending", "slow_down", "temporarily_unavailable"].includes(error)) {
     const interval = error === "slow_down" ? Math.min(SLOWEST_MS, s.pairing.interval + 5_000) : s.pairing.interval;
     s.pairing = { ...s.pairing, interval };
-    s.failures = 0;
     turn.await("poll", interval + retry);
   } else {
     s.reason = error;
@@ -57,9 +53,17 @@ export function answerTo(turn, { error, retry = 0 }) {
   }
 }
 
+/** Go on in the mode that is wanted. */
+export function leaveOff(turn) {
+  Object.assign(turn.s, { pairing: null, failures: 0 });
+  turn.await(null);
+  turn.settle(true);
+}
+
 /** Go on without an answer. */
-export function loseAnswer(turn) {
-  if (["asking", "showing"].includes(turn.s.pairing.phase)) turn.await("poll", turn.s.pairing.interval + turn.backoff(JITTER));
+export function loseAnswer(turn, { retry = 0 } = {}) {
+  const { phase, interval } = turn.s.pairing;
+  if (["asking", "showing"].includes(phase)) turn.await("poll", interval + retry + turn.backoff(JITTER));
 }
 
 function authorize(turn) {

@@ -1,7 +1,7 @@
 // One turn of the device's machine: what is asked for, in which way, and how long is waited. Pure but for its own state,
 // which nobody else has yet.
 
-import { asked } from "./modes.js";
+import { asked, slowest } from "./modes.js";
 import { beginPairing } from "./pairing.js";
 import { ofLoss } from "./verdict.js";
 
@@ -53,6 +53,7 @@ export class Turn {
     const { s } = this;
     s.mode = s.pairing ? "pairing" : s.network ? s.want : "offline";
     if (s.pairing) return;
+    if (s.open === "none") this.returnToFirst();
     const asks = asked(s);
     if (!asks) {
       this.hang();
@@ -66,9 +67,8 @@ export class Turn {
     if (this.asking && isSame(before, asks)) return void (this.s.asks = asks);
     if (this.s.awaited === "cadence" && before.cadence === asks.cadence && !eager) return;
     if (this.s.open !== "none") this.hang();
-    const heard = this.s.readings[asks.screen]?.operation;
     this.s.asks = asks;
-    if (eager || !heard) this.attempt();
+    if (eager || !(asks.screen in this.s.readings)) this.attempt();
     else this.waitCadence();
   }
 
@@ -77,7 +77,7 @@ export class Turn {
     const same = isSame(s.asks, asks);
     if (this.asking) this.hang();
     if (s.open === "open" && asks.how === "socket" && s.asks.how === "socket") {
-      if (same && !(eager && s.awaited === "retry")) return;
+      if (s.awaited === "retry" ? !eager : same) return;
       if (s.active) this.do("complete", { id: s.operation });
       this.subscribe();
       if (s.link === "live") this.link("waiting");
@@ -91,7 +91,7 @@ export class Turn {
 
   attempt() {
     const { s } = this;
-    if (s.way !== s.ways[0] && this.now.steady - s.turned >= OTHER_WAY_MS) this.go(s.ways[0]);
+    this.returnToFirst();
     s.asks = asked(s);
     if (s.asks.how === "get") {
       if (s.link === "idle") this.link("connecting");
@@ -136,8 +136,13 @@ export class Turn {
 
   /** Return the wait after one more failure, with full jitter. */
   backoff([first, most]) {
-    const bound = this.s.mode === "ambient" ? Math.max(most, this.s.asks.cadence) : most;
+    const bound = this.s.want === "ambient" ? Math.max(most, slowest(this.s.low)) : most;
     return Math.floor(this.now.chance * Math.min(bound, first * 2 ** this.s.failures++));
+  }
+
+  returnToFirst() {
+    const { ways, way, turned } = this.s;
+    if (way !== ways[0] && this.now.steady - turned >= OTHER_WAY_MS) this.go(ways[0]);
   }
 
   go(way) {
@@ -151,7 +156,7 @@ export class Turn {
     s.refusals += 1;
     if (!s.paired || s.refusals < 2) return false;
     this.do("forget");
-    Object.assign(s, { token: null, paired: false, refusals: 0 });
+    Object.assign(s, { token: null, paired: false, refusals: 0, failures: 0 });
     beginPairing(this);
     return true;
   }
@@ -178,7 +183,7 @@ export class Turn {
   hear(reading) {
     const { s, now } = this;
     const late = s.light === "YELLOW" || s.light === "RED";
-    s.light = reading.light;
+    Object.assign(s, { light: reading.light, refusals: 0 });
     s.readings = { ...s.readings, [s.asks.screen]: { ...reading, wall: now.wall, steady: now.steady, operation: s.operation } };
     if (late && s.light === "GREEN" && now.steady - s.tapped >= TAP_MS) {
       s.tapped = now.steady;
@@ -189,7 +194,7 @@ export class Turn {
   /** Go on after an answer that the operation survives; a request is over with it. */
   goOn() {
     if (this.s.asks.how !== "get") return this.awaitSilence();
-    this.s.active = false;
+    Object.assign(this.s, { active: false, failures: 0 });
     return this.waitCadence();
   }
 

@@ -1,20 +1,21 @@
 // What there is to see of a device: the screen shown, how current it is, and what is wrong. Pure; times in ms.
 
 import { recency } from "./modes.js";
+import { CALM } from "./turn.js";
 
 const PATIENCE = ["connecting", "waiting"]; // links that are a trouble only once they last
 const SHORT_MS = 2_000;
 
 /** Return what a face is drawn from. `for` is how long the trouble has lasted, `reason` why, `off` how far ahead the clock is. */
 export function view(state, now) {
-  const screen = state.mode === "ambient" || state.mode === "background" ? "glance" : state.screen;
+  const screen = state.want === "foreground" ? state.screen : "glance";
   const reading = state.readings[screen === "receipt" ? state.before : screen] ?? null;
   const heard = reading && Math.max(0, reading.steady === null ? 0 : now.steady - reading.steady, now.wall - reading.wall);
   const lasting = now.steady - state.since;
   const trouble = troubleOf(state, lasting, reading);
   return {
     screen,
-    state: currency(state, reading, heard, trouble),
+    state: currency(state, reading, heard),
     age: reading && reading.age + heard,
     trouble,
     for: lasting,
@@ -25,12 +26,12 @@ export function view(state, now) {
   };
 }
 
-function currency(state, reading, heard, trouble) {
+function currency(state, reading, heard) {
   if (!reading) return "none";
-  if (!reading.current || reading.operation === null) return "old";
+  if (!reading.current || reading.operation === null || !CALM.includes(state.link)) return "old";
   const open = state.open === "open" && state.link === "live" && reading.operation === state.operation;
   if (state.mode === "foreground" && open) return "live";
-  return trouble === null && heard <= recency(state) ? "recent" : "old";
+  return heard <= recency(state) ? "recent" : "old";
 }
 
 function troubleOf(state, lasting, reading) {
