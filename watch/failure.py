@@ -29,9 +29,11 @@ def lost(error: BaseException | None) -> Lost:
         if closed is not None:
             told = f"closed with {closed.code}" + (f": {printable(str(closed.reason))}" if closed.reason else "")
             return Lost(close=int(closed.code), reason=told)
-        status = getattr(getattr(cause, "response", None), "status_code", None)
+        response = getattr(cause, "response", None)
+        status = getattr(response, "status_code", None)
         if isinstance(status, int):
-            return lost_by_status(status, "no WebSocket there")
+            after = getattr(response, "headers", {}).get("Retry-After", "")
+            return lost_by_status(status, "no WebSocket there", retry_ms(after))
     for cause in reversed(chain):  # what happened first says it best
         if isinstance(cause, TimeoutError):
             return Lost(reason=NO_ANSWER)
@@ -50,6 +52,11 @@ def lost_by_status(status: int, instead: str, retry: int = 0) -> Lost:
     """Return what an HTTP status says that nobody hoped for; `instead`: what is not there, where it is not."""
     missing = status not in (401, 403, 429) and status < 500
     return Lost(status=status, reason=f"HTTP status {status}" + (f", {instead}" if missing else ""), retry=retry)
+
+
+def retry_ms(after: str) -> int:
+    """Return how long the server wants to be left alone by its Retry-After, in ms, an hour at most."""
+    return 1000 * min(3600, int(after[:9])) if after.isascii() and after.isdecimal() else 0
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ from watch import events as on
 from watch.address import is_loopback
 from watch.blocks import Block, BlockError, Blocks
 from watch.commands import Get, Stream
-from watch.failure import lost, lost_by_status
+from watch.failure import lost, lost_by_status, retry_ms
 from watch.line import NOT_FOUND, Party, Tell
 from watch.text import printable
 from watch.transport import Limits, parameters
@@ -256,9 +256,7 @@ def _lost(response: aiohttp.ClientResponse, instead: str) -> on.Lost:
 
 
 def _retry(response: aiohttp.ClientResponse) -> int:
-    """Return how long the server wants to be left alone, in ms, an hour at most."""
-    after = response.headers.get("Retry-After", "")
-    return 1000 * min(3600, int(after[:9])) if after.isascii() and after.isdecimal() else 0
+    return retry_ms(response.headers.get("Retry-After", ""))
 
 
 def _date(response: aiohttp.ClientResponse) -> int | None:
