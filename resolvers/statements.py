@@ -3,12 +3,13 @@
 Whether somebody may see one is decided before.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import date
 from typing import Final, NamedTuple
 
-from bus.history import MAX_FIRST
+from bus.history import MAX_FIRST, Totals
 from bus.identifiers import home_key
 from bus.prices import prices_at
 from bus.registry import History as Versions
@@ -61,32 +62,35 @@ async def read_statement(history: History, versions: Versions, home: str, month:
     first, after = parse_month(month)
     latest = versions.latest.community
     since, until = midnight_ms(first, latest), midnight_ms(after, latest)
-    community = versions.at(until - 1)
-    name = _name(versions, home)
-    entries: list[Entry] = []
-    last: int | None = None
+    community, name = latest.id, _name(versions, home)
+    found: list[Totals] = []
     while True:
-        page = await history.intervals(community.id, home, since, until, "QUARTER_HOUR", first=MAX_FIRST, after=last)
-        entries += [Entry(totals, prices_at(versions.at(totals.start), totals.start)) for totals in page.periods]
+        after_ms = found[-1].start if found else None
+        page = await history.intervals(community, home, since, until, "QUARTER_HOUR", first=MAX_FIRST, after=after_ms)
+        found += page.periods
         if not page.has_next:
             break
-        last = page.periods[-1].start
-    if not entries:
+    if not found:
         return None
-    length_ms = int(community.settlement_interval.total_seconds() * 1000)
-    return Statement(
-        community=community,
-        zone=latest.zone,
-        home=home,
-        home_name=name,
-        month=month,
-        since=since,
-        until=until,
-        expected=(until - since) // length_ms,
-        entries=tuple(entries),
-        lines=tuple(lines_of(entries)),
-        sums=add_up(entries),
-    )
+
+    def make() -> Statement:
+        entries = tuple(Entry(totals, prices_at(versions.at(totals.start), totals.start)) for totals in found)
+        length_ms = int(latest.settlement_interval.total_seconds() * 1000)
+        return Statement(
+            community=versions.at(until - 1),
+            zone=latest.zone,
+            home=home,
+            home_name=name,
+            month=month,
+            since=since,
+            until=until,
+            expected=(until - since) // length_ms,
+            entries=entries,
+            lines=tuple(lines_of(entries)),
+            sums=add_up(entries),
+        )
+
+    return await asyncio.to_thread(make)  # thousands of intervals: nobody's live data waits for it
 
 
 def parse_month(month: str) -> tuple[date, date]:
