@@ -59,7 +59,8 @@ def by_night(zone: str = "Europe/Vienna") -> Community:
 def test_time_of_day_is_that_of_the_local_clock(at: str, expected: tuple[str, str, str]) -> None:
     for zone in ("Europe/Vienna", "Asia/Kathmandu"):
         found = prices_at(by_night(zone), ms(at, zone))
-        assert found == Prices(*map(Decimal, expected), Decimal(0), "EUR", 2)
+        supplier, shared, feed_in = map(Decimal, expected)
+        assert found == Prices(supplier, shared, feed_in, Decimal(0), "EUR", 2)
 
 
 @given(TARIFFS, st.integers(0, 2**41))
