@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resolvers.access import grant
+from bus.community import Member
+from resolvers.access import Role, Viewer, grant
 from resolvers.errors import NotFoundError
 from schema.build import build_schema
 from schema.limits import DocumentLimits
@@ -23,11 +24,13 @@ from server.execution import Executor
 from server.frames import text_head
 from server.hub import Hub
 from server.signin import Guard
+from tests.resolvers.frames import community
 from tests.schema.test_plans import CORE
 from tests.schema.test_projection import TYPES, Writer
 from tests.server.test_session import Office, Visitor
 from tests.server.world import (
     Asker,
+    Place,
     World,
     decoded,
     make_home,
@@ -260,9 +263,34 @@ async def travel(random: Random, asked: tuple[str, str, str, dict[str, Any]]) ->
 
 
 @pytest.mark.slow
-@settings(LOTS, max_examples=80)
+@settings(LOTS, max_examples=50)
 @given(CHANCE, selections())
 def test_a_subscription_gives_what_a_query_of_its_viewer_gives_and_ends_where_that_ends(
     runner: asyncio.Runner, random: Random, asked: tuple[str, str, str, dict[str, Any]]
 ) -> None:
     runner.run(travel(random, asked))
+
+
+ROLES: Final[tuple[Role | None, ...]] = (None, "member", "device", "operator") * 250
+
+
+def test_a_thousand_members_of_a_community_are_one_group_whoever_they_are() -> None:
+    homes = tuple(f"home-{number}" for number in range(1000))
+    people = tuple(Member(id=f"m{number}", homes=(home,)) for number, home in enumerate(homes))
+    viewers = {one.id: Viewer(one.id, role, "hill") for one, role in zip(people, ROLES, strict=True)}
+    figures = {home: make_home(Random(0), home) for home in homes[:2]}
+    place = Place(community("hill", homes=homes, members=people), make_totals(Random(0), "hill"), figures)
+    frame = "%s ($id: ID!) { community(id: $id) %s } "
+
+    async def join() -> None:
+        tour = Tour(World([place], viewers), viewers, ("community", "{ load trend today { saved } }", frame, {}))
+        tour.subscribe("hill")
+        answers = await tour.answers(["hill"])
+        assert len(tour.heard()) == len(viewers)
+        assert len({str(answer) for answer in answers.values()}) == 1
+        counted = tour.hub.statistics()
+        assert (counted.groups, counted.members, counted.encoded) == (1, 1000, 1)
+        tour.leave()
+
+    with asyncio.Runner() as runner:
+        runner.run(join())
