@@ -26,7 +26,7 @@ WRONG = {
 
 
 def checked(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    file = folder / "script.py"
+    file = folder / f"script_{len(list(folder.glob('*.py')))}.py"  # one that changes within a second looks unchanged
     file.write_text(script)
     command = [
         sys.executable,
