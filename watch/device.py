@@ -164,9 +164,9 @@ class _Device(PairingStep):
             return
         if asked.how == "get" and not asked.once and isinstance(found, Mapping):
             found = found.get("live")
-            if found is None and not event.errors:
+            if found is None:
                 self.answered()
-                self.link(Standing.WAITING)
+                self.link(*judge_errors(event.errors) if event.errors else (Standing.WAITING,))
                 return
         try:
             reading = read(FORMS[self.state.target.kind, asked.screen], found)
