@@ -326,6 +326,7 @@ def audit(
         "commonwatt watch --home demo.home-01",
         "commonwatt watch --url http://127.0.0.1:8000 --community demo",
         "commonwatt watch --home demo.home-01 --once --json",
+        "commonwatt watch --pair",
     )
 )
 def watch(
@@ -337,11 +338,15 @@ def watch(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Show the first result and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per result.")] = False,
+    screen: Annotated[str, typer.Option(help="glance, today or hours.")] = "glance",
+    ambient: Annotated[bool, typer.Option("--ambient", help="Dimmed, rarer and coarser.")] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Pair this watch first: a member approves its code.")] = False,
 ) -> None:
     """Watch."""
     from watch import terminal
 
-    raise typer.Exit(terminal.run(url, home, community, token, once, as_json))
+    code = terminal.run(url, home, community, token, once, as_json, ambient=ambient, pair=pair, screen=screen)
+    raise typer.Exit(code)
 
 
 def main() -> None:
