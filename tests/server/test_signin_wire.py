@@ -16,6 +16,7 @@ from bus.community import Member
 from bus.revocations import revoke
 from server.keys import ensure_signing_key
 from server.options import ServerOptions
+from server.run import listen
 from server.websocket import DirectWebSocketProtocol
 from tests.commonwatt.test_tokens import serving as process
 from tests.resolvers.frames import Publisher, community, eventually, home_state, register
@@ -39,13 +40,21 @@ def signer() -> Signer:
 
 @pytest.fixture
 async def url(bus: Bus, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """The URL of a server that asks for tokens; its clock is the signer's, and its guard looks often."""
+    """The URL of a server that asks for tokens; its clock is the signer's, its guard looks often."""
+    monkeypatch.setattr("server.run.listen", listen_narrowly)
     monkeypatch.setattr("server.app._now_ms", signer.clock)
     monkeypatch.setattr("server.signin._LOOK_S", 0.02)
     await register(bus, community("demo", homes=HOMES, members=PEOPLE))
     async with serving(bus, ServerOptions(tokens=signer.tokens)) as url:
         await until_ready(url)
         yield url
+
+
+def listen_narrowly(*arguments: Any, **options: Any) -> socket.socket:
+    """Listen for connections that hold little of what a client does not take."""
+    listener = listen(*arguments, **options)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return listener
 
 
 async def until_heard(server: str, query: str, expected: Any, token: str | None) -> None:
@@ -254,7 +263,7 @@ async def test_an_event_stream_that_takes_nothing_is_ended_with_its_token_too(
             assert (await asyncio.get_running_loop().sock_recv(raw, 100)).startswith(b"HTTP/1.1 200 ")
         load = 0.0
         while not await metric(url, "commonwatt_stalled"):
-            for _ in range(100):
+            for _ in range(20):
                 load += 1.0
                 await publisher.publish(home_state("home-1", load_w=load))
         signer.clock.move(65)
@@ -296,6 +305,22 @@ async def test_a_revocation_ends_all_that_is_open_with_the_token_within_2_s(url:
             assert await again.end() == 4403
         assert (await stays.ask(MINE))["type"] == "next"
         assert (await post(url, kept, MINE)).status_code == 200
+
+
+@pytest.mark.parametrize("document", [HOME, ALERTS])
+async def test_a_token_that_was_revoked_by_the_time_a_stream_begins_shows_nothing(
+    url: str, signer: Signer, bus: Bus, monkeypatch: pytest.MonkeyPatch, document: str
+) -> None:
+    await Publisher(bus).publish(home_state("home-1", load_w=1.0))
+    await raise_alert(bus, 1)
+    looks = iter((False, False))  # when the head was there, and when the body was; then it is revoked
+    monkeypatch.setattr(signer.tokens, "is_revoked", lambda _: next(looks, True))
+    async with streamed(url, signer.token("anna"), document, id="demo.home-1") as stream:
+        assert stream.response.status_code == 200
+        answer = await stream.next()
+        assert answer["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+        assert "data" not in answer
+        assert await stream.is_complete()
 
 
 @pytest.mark.slow
