@@ -49,6 +49,8 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "registry": ("READINGS", _REGISTRY),
     "audit": ("READINGS", "INTERVALS", _REGISTRY),
     "token": (_REVOKED,),
+    "statement": (_REGISTRY,),
+    "export": (_REGISTRY,),
     "gateway": (),
 }
 
@@ -130,6 +132,7 @@ def permissions_of(role: Role, inbox: str, communities: Sequence[str] = (), mete
                     f"$KV.{REGISTRY}.*",
                     f"$KV.{REVOKED}.*",
                     TICK_SUBJECT,
+                    "history.>",
                 ),
                 own,
             )

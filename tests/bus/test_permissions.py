@@ -61,7 +61,7 @@ WRITES: dict[str, list[str]] = {
     ],
     "server": ["$KV.revoked.abc", "$KV.pairing.abc", "$KV.devices.sunfield.home-01", "history.ask"],
     "history": [],
-    "operator": ["readings.tick", "$KV.registry.sunfield", "$KV.registry.riverside", "$KV.revoked.abc"],
+    "operator": ["readings.tick", "$KV.registry.sunfield", "$KV.registry.riverside", "$KV.revoked.abc", "history.ask"],
     "reloader": [],
 }
 HEARS = {"server": ["live.sunfield", "live.*"], "history": ["history.ask", "history.>"]}
