@@ -269,6 +269,36 @@ async def test_a_list_holds_what_its_viewer_may_see_however_it_is_come_to(url: s
 
 
 @pytest.mark.parametrize(
+    ("who", "claims", "seen"),
+    [
+        ("anna", {}, {"lane.a", "street.a"}),
+        ("anna", {"community": "street"}, {"street.a"}),
+        ("anna", {"homes": ["lane.a"]}, {"lane.a"}),
+        ("anna", {"homes": ["lane.b"]}, set()),
+        ("anna", {"role": "operator"}, {"lane.a", "street.a"}),
+        ("anna", {"role": "device", "community": "lane"}, {"lane.a"}),
+        ("anna", {"community": "quay", "homes": ["a"]}, set()),
+        ("olga", {"homes": ["street.b", "street.c"]}, {"street.b", "street.c"}),
+        ("olga", {"role": "member"}, set()),
+        ("olga", {"community": "lane", "role": "operator"}, set()),
+    ],
+    ids=str,
+)
+async def test_what_a_token_narrows_is_all_that_it_shows(
+    url: str, signer: Signer, who: str, claims: dict[str, Any], seen: set[str]
+) -> None:
+    token = signer.token(who, **claims)
+    found = (await post(url, token, "{ communities { homes { id } } }")).json()["data"]["communities"]
+    assert {home["id"] for one in found for home in one["homes"]} == seen
+    async with signed_in(url, token) as socket:
+        for place in (STREET, LANE, QUAY):
+            for home in place.homes:
+                id = f"{place.id}.{home.id}"
+                answer = await socket.ask("subscription ($id: ID!) { home(id: $id) { load } }", id=id)
+                assert (answer["type"] == "next") is (id in seen)
+
+
+@pytest.mark.parametrize(
     "document",
     [
         "query ($id: ID!) { home(id: $id) { live { community { load } } } }",
