@@ -121,6 +121,9 @@ class Operations:
         known = self._known.get(key)
         if known is None:
             known = self._read(document, name or None)
+            if isinstance(known, OperationError):
+                for error in (known, *known.errors):  # kept, they must not keep the frames that they came through
+                    error.__traceback__ = error.__context__ = None
             if len(document) > self._limits.document_characters:
                 assert isinstance(known, OperationError)
                 raise known  # said in no time, and not worth its room

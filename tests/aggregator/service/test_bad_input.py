@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import pytest
 
@@ -14,45 +13,49 @@ from tests.aggregator.service.process import eventually
 from tests.aggregator.service.village import folded_to, frame, publish, reading, register, rejected, village
 from tests.bus.stream import at_least
 
-NOW: Final = datetime.now(UTC).replace(microsecond=0)
-GOOD: Final = reading(NOW, 1000, power_import_w=100)
 
-BAD: Final = [
-    ("malformed_json", "readings.demo.h1-grid", b'{"at": "2026-'),
-    ("malformed_json", "readings.demo.h1-grid", b""),
-    ("malformed_json", "readings.demo.h1-grid", b"\xff\xfe\x00"),
-    ("malformed_json", "readings.demo.h1-grid", b"[" * 4000),
-    ("malformed_json", "readings.demo.h1-grid", b"[1, 2]"),
-    ("missing_field", "readings.demo.h1-grid", b'{"at": "2026-01-01T00:00:00Z", "import_wh": 1}'),
-    ("wrong_type", "readings.demo.h1-grid", reading(NOW, 0).replace(b'"import_wh": 0', b'"import_wh": "12"')),
-    ("wrong_type", "readings.demo.h1-grid", reading(NOW, 0).replace(b'"import_wh": 0', b'"import_wh": null')),
-    ("wrong_type", "readings.demo.h1-grid", reading(NOW, 0, power_import_w=True)),
-    ("not_finite", "readings.demo.h1-grid", reading(NOW, 0, power_import_w=float("nan"))),
-    ("not_finite", "readings.demo.h1-grid", reading(NOW, 0, power_import_w=float("inf"))),
-    ("not_finite", "readings.demo.h1-grid", reading(NOW, 0).replace(b'"import_wh": 0', b'"import_wh": NaN')),
-    ("negative", "readings.demo.h1-grid", reading(NOW, -1)),
-    ("negative", "readings.demo.h1-grid", reading(NOW, 0, power_export_w=-0.5)),
-    ("out_of_range", "readings.demo.h1-grid", reading(NOW, 10**12)),
-    ("out_of_range", "readings.demo.h1-grid", reading(NOW, 0, state_of_charge=1.5)),
-    ("invalid_time", "readings.demo.h1-grid", reading(NOW.replace(tzinfo=None), 0)),
-    ("invalid_time", "readings.demo.h1-grid", b'{"at": 1767225600, "import_wh": 0, "export_wh": 0}'),
-    ("future", "readings.demo.h1-grid", reading(NOW + timedelta(minutes=8), 0)),
-    ("meter_mismatch", "readings.demo.h1-grid", reading(NOW, 0, meter="h2-grid")),
-    ("invalid_id", "readings.demo.h1-grid", reading(NOW, 0, meter="H1")),
-    ("too_large", "readings.demo.h1-grid", reading(NOW, 0, note="x" * 4096)),
-    ("too_large", "readings.demo.h1-grid", b"\x00" * 300_000),
-    ("unknown_meter", "readings.demo.h9-grid", GOOD),
-    ("unknown_community", "readings.elsewhere.h1-grid", GOOD),
-    ("unknown_community", "readings.elsewhere.h1-grid", b"no JSON"),
-    ("invalid_id", "readings.Demo.m1", GOOD),
-    ("invalid_id", "readings.demo.M1", GOOD),
-    ("invalid_id", "readings.demo.\xfcber", GOOD),
-    ("invalid_id", "readings.demo", GOOD),
-    ("invalid_id", "readings.elsewhere", GOOD),
-    ("invalid_id", "readings.a.b.c", GOOD),
-    ("invalid_id", "readings.demo.h1-grid.c", GOOD),
-    ("invalid_id", f"readings.demo.{'x' * 65}", GOOD),
-]
+def good(now: datetime) -> bytes:
+    return reading(now, 1000, power_import_w=100)
+
+
+def bad(now: datetime) -> list[tuple[str, str, bytes]]:
+    """Return reasons, subjects and payloads; what is in the future is so from `now`, the time of the test."""
+    return [
+        ("malformed_json", "readings.demo.h1-grid", b'{"at": "2026-'),
+        ("malformed_json", "readings.demo.h1-grid", b""),
+        ("malformed_json", "readings.demo.h1-grid", b"\xff\xfe\x00"),
+        ("malformed_json", "readings.demo.h1-grid", b"[" * 4000),
+        ("malformed_json", "readings.demo.h1-grid", b"[1, 2]"),
+        ("missing_field", "readings.demo.h1-grid", b'{"at": "2026-01-01T00:00:00Z", "import_wh": 1}'),
+        ("wrong_type", "readings.demo.h1-grid", reading(now, 0).replace(b'"import_wh": 0', b'"import_wh": "12"')),
+        ("wrong_type", "readings.demo.h1-grid", reading(now, 0).replace(b'"import_wh": 0', b'"import_wh": null')),
+        ("wrong_type", "readings.demo.h1-grid", reading(now, 0, power_import_w=True)),
+        ("not_finite", "readings.demo.h1-grid", reading(now, 0, power_import_w=float("nan"))),
+        ("not_finite", "readings.demo.h1-grid", reading(now, 0, power_import_w=float("inf"))),
+        ("not_finite", "readings.demo.h1-grid", reading(now, 0).replace(b'"import_wh": 0', b'"import_wh": NaN')),
+        ("negative", "readings.demo.h1-grid", reading(now, -1)),
+        ("negative", "readings.demo.h1-grid", reading(now, 0, power_export_w=-0.5)),
+        ("out_of_range", "readings.demo.h1-grid", reading(now, 10**12)),
+        ("out_of_range", "readings.demo.h1-grid", reading(now, 0, state_of_charge=1.5)),
+        ("invalid_time", "readings.demo.h1-grid", reading(now.replace(tzinfo=None), 0)),
+        ("invalid_time", "readings.demo.h1-grid", b'{"at": 1767225600, "import_wh": 0, "export_wh": 0}'),
+        ("future", "readings.demo.h1-grid", reading(now + timedelta(minutes=8), 0)),
+        ("meter_mismatch", "readings.demo.h1-grid", reading(now, 0, meter="h2-grid")),
+        ("invalid_id", "readings.demo.h1-grid", reading(now, 0, meter="H1")),
+        ("too_large", "readings.demo.h1-grid", reading(now, 0, note="x" * 4096)),
+        ("too_large", "readings.demo.h1-grid", b"\x00" * 300_000),
+        ("unknown_meter", "readings.demo.h9-grid", good(now)),
+        ("unknown_community", "readings.elsewhere.h1-grid", good(now)),
+        ("unknown_community", "readings.elsewhere.h1-grid", b"no JSON"),
+        ("invalid_id", "readings.Demo.m1", good(now)),
+        ("invalid_id", "readings.demo.M1", good(now)),
+        ("invalid_id", "readings.demo.\xfcber", good(now)),
+        ("invalid_id", "readings.demo", good(now)),
+        ("invalid_id", "readings.elsewhere", good(now)),
+        ("invalid_id", "readings.a.b.c", good(now)),
+        ("invalid_id", "readings.demo.h1-grid.c", good(now)),
+        ("invalid_id", f"readings.demo.{'x' * 65}", good(now)),
+    ]
 
 
 def text(payload: bytes) -> str:
@@ -60,55 +63,62 @@ def text(payload: bytes) -> str:
 
 
 @pytest.fixture
-async def published(bus: Bus) -> list[int]:
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+async def published(bus: Bus, now: datetime) -> list[int]:
     """A wall-clock community, and all that is bad stored: the sequences of it."""
     await register(bus, village(clock="wall"))
-    return [await bus.publish(Message(subject, data)) for _, subject, data in BAD]
+    return [await bus.publish(Message(subject, data)) for _, subject, data in bad(now)]
 
 
 async def test_what_is_no_reading_is_refused_whole_and_once_and_the_next_good_one_is_shown(
-    bus: Bus, nats_url: str, published: list[int], start: Start
+    bus: Bus, nats_url: str, published: list[int], start: Start, now: datetime
 ) -> None:
+    wrong_ones = bad(now)
     aggregator = start(nats_url)
-    await bus.publish(Message("readings.demo.h1-grid", GOOD))
+    await bus.publish(Message("readings.demo.h1-grid", good(now)))
 
-    await asyncio.wait_for(at_least(bus, "REJECTED", len(BAD)), 20)
+    await asyncio.wait_for(at_least(bus, "REJECTED", len(wrong_ones)), 20)
     found = {one.sequence: one for one in await rejected(bus)}
     wrong = [
         (reason, subject, data[:60], found.get(sequence) and found[sequence].reason)
-        for (reason, subject, data), sequence in zip(BAD, published, strict=True)
+        for (reason, subject, data), sequence in zip(wrong_ones, published, strict=True)
         if sequence not in found or found[sequence].reason != reason
     ]
     assert wrong == []
-    for (_, subject, data), sequence in zip(BAD, published, strict=True):
+    for (_, subject, data), sequence in zip(wrong_ones, published, strict=True):
         one = found[sequence]
         assert (one.subject, one.detail != "") == (subject, True)
         assert one.payload == text(data) or len(data) > 100_000
     await shown(bus, 100)
-    for reason in {reason for reason, _, _ in BAD}:
-        count = sum(1 for one, _, _ in BAD if one == reason)
+    for reason in {reason for reason, _, _ in wrong_ones}:
+        count = sum(1 for one, _, _ in wrong_ones if one == reason)
         assert aggregator.metric(f'commonwatt_rejected_total{{reason="{reason}"}}') == count, reason
 
     aggregator.kill()  # and goes on from the checkpoint of its start
     start(nats_url)
-    at = NOW + timedelta(seconds=2)
+    at = now + timedelta(seconds=2)
     await bus.publish(Message("readings.demo.h2-grid", reading(at, 1000, power_import_w=100)))
     await shown(bus, 200)
-    assert len(await rejected(bus)) == len(BAD)
+    assert len(await rejected(bus)) == len(wrong_ones)
 
 
 @pytest.mark.slow
 async def test_a_restart_after_a_checkpoint_refuses_nothing_twice(
-    bus: Bus, nats_url: str, published: list[int], start: Start
+    bus: Bus, nats_url: str, published: list[int], start: Start, now: datetime
 ) -> None:
+    wrong_ones = bad(now)
     aggregator = start(nats_url)
-    last = await bus.publish(Message("readings.demo.h1-grid", GOOD))
+    last = await bus.publish(Message("readings.demo.h1-grid", good(now)))
     await eventually(lambda: folded_to(bus, last), "a checkpoint with all of it")
     aggregator.kill()
     start(nats_url)
-    await bus.publish(Message("readings.demo.h2-grid", reading(NOW, 1000, power_import_w=100)))
+    await bus.publish(Message("readings.demo.h2-grid", reading(now, 1000, power_import_w=100)))
     await shown(bus, 200)
-    assert len(await rejected(bus)) == len(BAD) == len(published)
+    assert len(await rejected(bus)) == len(wrong_ones) == len(published)
 
 
 async def test_a_payload_of_nearly_a_mebibyte_is_refused_cut_with_the_place_where_it_is_whole(
@@ -126,21 +136,21 @@ async def test_a_payload_of_nearly_a_mebibyte_is_refused_cut_with_the_place_wher
         assert len(one.payload) == 64 * 1024
 
 
-async def test_a_tick_that_says_nonsense_changes_nothing(bus: Bus, nats_url: str, start: Start) -> None:
+async def test_a_tick_that_says_nonsense_changes_nothing(bus: Bus, nats_url: str, start: Start, now: datetime) -> None:
     await register(bus, village(clock="wall"))
     numbers = [b'{"registry": %s}' % number for number in (b"1e400", b"99999999", b'"x"', b"null", b"-1")]
     nonsense = [b"", b"[", b"[" * 100_000, b"\xff", *numbers]
-    await publish(bus, [*(("readings.tick", one) for one in nonsense), ("readings.demo.h1-grid", GOOD)])
+    await publish(bus, [*(("readings.tick", one) for one in nonsense), ("readings.demo.h1-grid", good(now))])
     start(nats_url)
     await shown(bus, 100)
 
 
 async def test_a_version_in_the_registry_that_is_not_readable_stops_nothing(
-    bus: Bus, nats_url: str, start: Start
+    bus: Bus, nats_url: str, start: Start, now: datetime
 ) -> None:
     await bus.publish(Message(f"$KV.{REGISTRY}.broken", b"{"))
     await register(bus, village(clock="wall"))
-    await publish(bus, [("readings.broken.m", GOOD), ("readings.demo.h1-grid", GOOD)])
+    await publish(bus, [("readings.broken.m", good(now)), ("readings.demo.h1-grid", good(now))])
     start(nats_url)
     await shown(bus, 100)
     assert [one.reason for one in await rejected(bus)] == ["unknown_community"]
