@@ -1,0 +1,1 @@
+"""Gateways: real meters, read from lines and from MQTT, their readings published to NATS."""
