@@ -1,5 +1,6 @@
 """What resolvers of fields reach: handed down with each operation, never global."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import strawberry
@@ -12,6 +13,7 @@ from resolvers.live import Live
 from resolvers.pairing import Pairing
 from resolvers.statements import Statements
 from resolvers.turns import Turns
+from schema.receipt import Bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Context:
     """What makes statements of it; None: it cannot be had here."""
     turns: Turns = field(default_factory=Turns)
     """How many questions about it are under way at a time."""
+    bill: Callable[[], Bill | None] | None = None
+    """What the connection has cost that it came over; None: it came over none that is counted."""
 
 
 Info = strawberry.Info[Context, None]

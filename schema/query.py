@@ -7,6 +7,7 @@ from graphql import GraphQLError
 
 from schema.alerts import AlertConnection
 from schema.context import Info
+from schema.receipt import Receipt, receipt_of
 from schema.registry import Community, Home
 from schema.scalars import Cursor
 
@@ -56,4 +57,9 @@ class Query:
     home: Home | None = strawberry.field(
         resolver=_home,
         description="A home; null, with an error NOT_FOUND, if there is none with this id that you may see.",
+    )
+    receipt: Receipt | None = strawberry.field(
+        resolver=receipt_of,
+        description="What this WebSocket has cost so far, as the server counts it; null over HTTP, where a request has "
+        "no connection of its own.",
     )

@@ -20,6 +20,7 @@ DateTime = NewType("DateTime", int)
 """ms since 1970 UTC."""
 Duration = NewType("Duration", timedelta)
 Cursor = NewType("Cursor", int)
+Bytes = NewType("Bytes", int)
 
 _MOST: Final = 2**63
 EXACT: Final = 2**53
@@ -39,6 +40,13 @@ def show_watt_hours(value: Any) -> int:
         raise ValueError(f"{value!r} is no whole number of Wh")
     if not -_MOST <= value < _MOST:
         raise ValueError("an energy has at most 63 bits of Wh")
+    return int(value)
+
+
+def show_bytes(value: Any) -> int:
+    """Return a number of bytes, at least 0."""
+    if value != int(value) or not 0 <= value < _MOST:
+        raise ValueError(f"{value!r} is no number of bytes: whole, at least 0, of at most 63 bits")
     return int(value)
 
 
@@ -203,6 +211,11 @@ def scalar_map() -> dict[object, ScalarDefinition]:
             description="A place in a sequence, to go on from: opaque, to be given back as it came.",
             serialize=show_cursor,
             parse_value=parse_cursor,
+        ),
+        Bytes: strawberry.scalar(
+            name="Bytes",
+            description="A number of bytes: a JSON integer that may exceed the 32 bits of Int.",
+            serialize=show_bytes,
         ),
         Duration: strawberry.scalar(
             name="Duration",
