@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from aggregator.sharing import Participant, share
-from aggregator.tariff import prices_at, text, worth
+from aggregator.tariff import prices_at, worth
 from bus.community import Community
 from bus.messages import Interval, IntervalRow, IntervalStatus, Quality
+from bus.prices import show
 
 STATUS_FINAL: Final[IntervalStatus] = "FINAL"
 
@@ -89,9 +90,9 @@ def build_interval(
                 allocated_wh=allocated,
                 residual_import_wh=one.import_wh - allocated,
                 residual_export_wh=one.export_wh - used,
-                saving=text(worth(allocated, prices.saving_per_wh)),
-                credit=text(worth(used, prices.credit_per_wh)),
-                co2_avoided_g=text(worth(allocated, prices.co2_g_per_wh)),
+                saving=show(worth(allocated, prices.saving_per_wh)),
+                credit=show(worth(used, prices.credit_per_wh)),
+                co2_avoided_g=show(worth(allocated, prices.co2_g_per_wh)),
                 quality=one.quality,
             )
         )

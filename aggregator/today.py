@@ -12,10 +12,11 @@ from typing import Final
 from aggregator.rows import Measured, saved
 from aggregator.sharing import Participant, share
 from aggregator.state import DayTotal, State
-from aggregator.tariff import prices_at, text, worth
+from aggregator.tariff import prices_at, worth
 from aggregator.track import Crossing, Energy, Track
 from bus.community import Community
 from bus.messages import Interval, Today
+from bus.prices import show
 
 _ALL: Final = ""
 """The community's own total: where its key nets nothing per home (VIRTUAL), it is not the homes' sum."""
@@ -38,7 +39,7 @@ def count_interval(state: State, start: int, new: Interval, old: Interval | None
         for row in interval.rows:
             total = state.today.setdefault(row.home, DayTotal())
             total.shared_wh += sign * row.allocated_wh
-            total.saved = text(Decimal(total.saved) + sign * saved(row))
+            total.saved = show(Decimal(total.saved) + sign * saved(row))
 
 
 def begin_day(state: State, midnight: int) -> None:
@@ -103,7 +104,7 @@ def _today(state: State, community: Community, energy: Measured, shared_wh: int,
         produced_wh=energy.pv_wh,
         consumed_wh=energy.load_wh,
         shared_wh=shared_wh,
-        saved=text(worth_minor),
+        saved=show(worth_minor),
         currency=community.tariff.currency,
         since=state.midnight,
     )
