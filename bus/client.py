@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.errors import ServiceUnavailableError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 from nats.nuid import NUID
 
 from bus.acknowledgement import stored_at
@@ -249,6 +249,10 @@ class Bus:
             info = await self._answered(self._js.stream_info(stream), _INFO + stream)
         except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, *_LOST) as error:
             raise UnavailableError(f"JetStream did not answer: {error!r}") from error
+        except NotFoundError:
+            raise UnavailableError(
+                f"NATS has no stream {stream}: a process that may make it does when it connects"
+            ) from None
         return info.state.first_seq, info.state.last_seq
 
     # --- inside ---

@@ -4,6 +4,7 @@ A revocation is final. Followers know of it as soon as NATS has delivered it: no
 and no polling. What the bucket holds is one JSON object per token: its id and when it ends.
 """
 
+import asyncio
 import hashlib
 import json
 import re
@@ -34,10 +35,9 @@ class Revocations:
     """
 
     def __init__(self, *, now_ms: Callable[[], int], look_s: float = _LOOK_S) -> None:
-        self.loaded = False
-        """True once all that the bucket held at the start was read."""
         self._now_ms = now_ms
         self._look_s = look_s
+        self._loaded = asyncio.Event()
         self._ends: dict[str, int] = {}
         self._sweep_at = _SWEEP
         self._callbacks: list[Callable[[str], None]] = []
@@ -47,6 +47,15 @@ class Revocations:
 
     def __len__(self) -> int:
         return len(self._ends)
+
+    @property
+    def loaded(self) -> bool:
+        """True once all that the bucket held at the start was read."""
+        return self._loaded.is_set()
+
+    async def wait_loaded(self) -> None:
+        """Wait until all that the bucket held at the start was read."""
+        await self._loaded.wait()
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Call `callback` with the id of each token that is revoked from now on, and not known to be."""
@@ -58,6 +67,8 @@ class Revocations:
         A bucket that was made anew, or restored to an earlier state, is read from its beginning.
         Raises BusError while NATS does not answer.
         """
+        if (await bus.stream_bounds(_STREAM))[1] == 0:
+            self._loaded.set()
         while True:
             reader = bus.read(_STREAM, last_per_subject=True)
             try:
@@ -66,7 +77,8 @@ class Revocations:
                     batch = await reader.next_batch(self._look_s if self.loaded else _FIRST_S)
                     for message in batch:
                         self.take(message)
-                    self.loaded = self.loaded or reader.pending == 0
+                    if reader.pending == 0:
+                        self._loaded.set()
                     last = batch[-1].sequence if batch else (await bus.stream_bounds(_STREAM))[1]
             finally:
                 await reader.close()

@@ -118,14 +118,20 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
+            revocations = options.tokens.revocations if options.tokens else None
+
+            async def follow_registry() -> None:
+                if revocations is not None:  # until it is known who may not ask, nobody is answered
+                    await revocations.wait_loaded()
+                await directory.follow(bus)
+
             tasks = [
-                group.create_task(_keep_running("registry", partial(directory.follow, bus))),
+                group.create_task(_keep_running("registry", follow_registry)),
                 group.create_task(_keep_running("live", live.run)),
                 group.create_task(_keep_running("alerts", alerts.run)),
                 group.create_task(_keep_running("guard", guard.run)),
             ]
-            if options.tokens is not None:
-                revocations = options.tokens.revocations
+            if revocations is not None:
                 revocations.on_change(guard.revoked)
                 tasks.append(group.create_task(_keep_running("revocations", partial(revocations.follow, bus))))
             try:

@@ -16,7 +16,6 @@ from bus.stored import Stored
 from bus.streams import REVOKED, REVOKED_DAYS, Retention, configurations, ensure_streams
 from tests.bus.stream import stored
 from tests.conftest import NatsServer
-from tests.resolvers.frames import eventually
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -71,12 +70,10 @@ async def test_what_was_revoked_before_and_what_is_revoked_now_is_known(bus: Bus
 
 
 async def test_an_empty_bucket_is_read_too(bus: Bus) -> None:
-    async def is_loaded() -> bool:
-        return known.tokens.loaded
-
-    async with followed(bus, Known()) as known:
-        assert not await is_loaded()
-        await eventually(is_loaded)
+    async with followed(bus, Known()) as known, asyncio.timeout(10):
+        assert not known.tokens.loaded
+        await known.tokens.wait_loaded()
+        assert known.tokens.loaded
     assert len(known.tokens) == 0
 
 
