@@ -177,14 +177,12 @@ def _id(parameters: Mapping[str, Any]) -> str:
 
 
 def _kept_back(error: OperationError) -> OperationError:
-    """Return the errors of a document as they are told to whoever shall not learn the schema from them."""
+    """Return what is told of a document's errors to whoever shall not learn the schema: not how many, nor where."""
     if error.about_schema:
         return _introspection()
     if not error.telling:
         return error
-    code = {"code": "DOCUMENT_INVALID"}
-    message = "the document is not valid here; a server in development says why"
-    return OperationError([GraphQLError(message, one.nodes, extensions=code) for one in error.errors])
+    return _refused("the document is not valid here; a server in development says why", "DOCUMENT_INVALID")
 
 
 def _introspection() -> OperationError:

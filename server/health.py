@@ -1,8 +1,6 @@
 """Health: whether the process answers, and whether what it answers is current."""
 
-from dataclasses import dataclass
-from typing import Final
-
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -12,7 +10,7 @@ from resolvers.errors import ResolverError
 from resolvers.live import Live
 from server.drain import Drain
 
-_MAX_REASONS: Final = 10
+log = structlog.get_logger(__name__)
 
 
 async def show_health(_: Request) -> JSONResponse:
@@ -20,29 +18,33 @@ async def show_health(_: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@dataclass(frozen=True, slots=True)
 class Readiness:
     """Ready: NATS is connected, the registry is read, frames are current, and the server is not about to end.
 
     Frames are current while every community that someone follows, and that ever had a frame, has
     one that is at most `frame_age_s` old. A community on event time (a replay) does not count:
-    its frames end with its data.
+    its frames end with its data. Whoever asks learns how many are not; which, the log says.
     """
 
-    bus: Bus
-    directory: Directory
-    live: Live
-    frame_age_s: float
-    drain: Drain
+    def __init__(self, bus: Bus, directory: Directory, live: Live, frame_age_s: float, drain: Drain) -> None:
+        self._bus = bus
+        self._directory = directory
+        self._live = live
+        self._frame_age_s = frame_age_s
+        self._drain = drain
+        self._said: list[str] = []
 
     async def show(self, _: Request) -> JSONResponse:
         """Answer /ready: 200, or 503 with the conditions that fail."""
-        nats, registry, old = self.bus.connected, self.directory.loaded, self._old()
+        nats, registry, old = self._bus.connected, self._directory.loaded, self._old()
+        if old != self._said:
+            self._said = old
+            log.info("communities without a current frame", communities=old)
         reasons = [
-            *(["the server is ending"] if self.drain.began else []),
+            *(["the server is ending"] if self._drain.began else []),
             *([] if nats else ["NATS is not connected"]),
             *([] if registry else ["the registry is not read yet"]),
-            *old[:_MAX_REASONS],
+            *([f"communities without a frame of the last {self._frame_age_s:g} s: {len(old)}"] if old else []),
         ]
         body = {
             "ready": not reasons,
@@ -53,13 +55,13 @@ class Readiness:
 
     def _old(self) -> list[str]:
         return [
-            f"the latest frame of community {community} is {age:.0f} s old; at most {self.frame_age_s:g} s is allowed"
-            for community, age in sorted(self.live.ages_s().items())
-            if age > self.frame_age_s and self._runs_on_wall_time(community)
+            community
+            for community, age in sorted(self._live.ages_s().items())
+            if age > self._frame_age_s and self._runs_on_wall_time(community)
         ]
 
     def _runs_on_wall_time(self, community: str) -> bool:
         try:
-            return self.directory.community(community).clock == "wall"
+            return self._directory.community(community).clock == "wall"
         except ResolverError:
             return False
