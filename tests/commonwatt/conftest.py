@@ -19,4 +19,5 @@ def grow(tmp_path: Path) -> Iterator[Callable[..., Tree]]:
 
     yield start
     for tree in trees:
+        print(tree.log)  # which pytest shows where the test failed
         tree.remove()

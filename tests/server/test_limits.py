@@ -438,8 +438,8 @@ ALLOWED = {
     "commas",
 }
 """What is strange, and small enough to be answered."""
-SLOWEST_S = 10.0
-"""For one document, on a machine that does other things too; each takes less than 0.1 s on an idle one."""
+SLOWEST_S = 1.5
+"""CPU time of this process, server and client, for one document; each takes less than 0.1 s on an idle machine."""
 
 
 @pytest.fixture
@@ -451,10 +451,10 @@ async def url(bus: Bus) -> AsyncIterator[str]:
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_document_is_refused_or_answered_in_time_on_every_transport(url: str, name: str) -> None:
     document = HOSTILE[name]
-    began = time.perf_counter()
+    began = time.process_time()
     answer = await ask(url, document)
-    assert time.perf_counter() - began < SLOWEST_S
-    began = time.perf_counter()
+    assert time.process_time() - began < SLOWEST_S
+    began = time.process_time()
     if name in ALLOWED:
         assert "data" in answer
     else:
@@ -465,7 +465,7 @@ async def test_a_hostile_document_is_refused_or_answered_in_time_on_every_transp
     async with signed_in(url, None) as socket:
         said = await socket.ask(document)
         assert said["type"] == ("next" if name in ALLOWED else "error")
-        assert time.perf_counter() - began < SLOWEST_S
+        assert time.process_time() - began < SLOWEST_S
         assert (await socket.ask("{ __typename }"))["payload"] == {"data": {"__typename": "Query"}}
 
 
@@ -497,7 +497,7 @@ VARIABLES = {
 )
 async def test_hostile_variables_are_answered_in_time(url: str, query: str, name: str) -> None:
     payload = f'{{"query": {json.dumps(query)}, "variables": {{"v": {VARIABLES[name]}}}}}'
-    began = time.perf_counter()
+    began = time.process_time()
     async with httpx.AsyncClient(base_url=url, headers={"Content-Type": "application/json"}) as http:
         if query.startswith("query"):
             response = await http.post("/graphql", content=payload)
@@ -515,7 +515,7 @@ async def test_hostile_variables_are_answered_in_time(url: str, query: str, name
             while (said := await socket.hear()) != {"type": "pong", "payload": {"the": "end"}}:
                 assert "INTERNAL" not in str(said)
                 assert len(str(said)) < 150_000
-    assert time.perf_counter() - began < SLOWEST_S
+    assert time.process_time() - began < SLOWEST_S
     assert (await ask(url, "{ __typename }"))["data"]
 
 
