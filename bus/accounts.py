@@ -31,10 +31,12 @@ from bus.permissions import (
     Account,
     Role,
     account_of,
+    device_user,
     inbox_of,
     meter_user,
     permissions_of,
 )
+from bus.topics import check_prefix, subject_of, topic_of
 
 FOLDER: Final = "nats-users"
 """What the directory is called in a data directory."""
@@ -47,7 +49,8 @@ _BCRYPT_COST: Final = 4
 """The least there is: passwords are 128 random bits, and all meters may come back in the same second."""
 
 _MAX_PAYLOAD: Final = 64 * 1024
-_MAX_SUBSCRIPTIONS: Final = 100
+_MAX_SUBSCRIPTIONS: Final = 2000
+"""Of one connection: a gateway has some for each of its devices."""
 _HEAD: Final = "# Written by `commonwatt nats` from users.json: changes made here are lost.\n"
 
 
@@ -69,6 +72,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     meter: str = ""
     mqtt_only: bool = False
     """May not use NATS's own protocol, whose headers say more than a reading needs."""
+    below: tuple[str, ...] = ()
+    """Of a device: the subjects below which it publishes."""
 
     @property
     def inbox(self) -> str:
@@ -146,13 +151,12 @@ class Accounts:
         Raises AccountsError where it has one, unless `renew` asks for another.
         """
         name = meter_user(community, meter)
-        password = base64.b32encode(secrets.token_bytes(_PASSWORD_BYTES)).decode("ascii").rstrip("=").lower()
+        password, hashed = _new_password()
         with self._changing() as users:
             if name in users and not renew:
                 raise AccountsError(
                     f"{name} has credentials, and the password was shown when they were made: --rotate makes new ones"
                 )
-            hashed = bcrypt.hashpw(password.encode("ascii"), bcrypt.gensalt(_BCRYPT_COST)).decode("ascii")
             users[name] = User(
                 name=name,
                 role="meter",
@@ -162,6 +166,36 @@ class Accounts:
                 mqtt_only=mqtt_only,
             )
         return Login(name, password, f"readings.{name}", users[name].inbox)
+
+    def add_device(self, community: str, device: str, topics: Sequence[str], *, renew: bool = False) -> Login:
+        """Give a device that publishes below MQTT topics of its own a user name and a password; MQTT alone.
+
+        The gateways of its community hear it. Raises AccountsError where it has a password, unless
+        `renew` asks for another, and where a topic lies above or below another device's.
+        """
+        name = device_user(community, device)
+        below = tuple(subject_of(check_prefix(topic)) for topic in topics)
+        password, hashed = _new_password()
+        with self._changing() as users:
+            if name in users and not renew:
+                raise AccountsError(
+                    f"{name} has credentials, and the password was shown when they were made: --rotate makes new ones"
+                )
+            for other in users.values():
+                for theirs in other.below if other.name != name else ():
+                    if any(f"{one}.".startswith(f"{theirs}.") or f"{theirs}.".startswith(f"{one}.") for one in below):
+                        raise AccountsError(
+                            f"device {other.name} publishes below {topic_of(theirs)!r}: enter another topic in this one"
+                        )
+            users[name] = User(
+                name=name, role="device", communities=(community,), password=hashed, mqtt_only=True, below=below
+            )
+        return Login(name, password, below[0], users[name].inbox)
+
+    def restrict(self, name: str, *, mqtt_only: bool) -> None:
+        """Have a meter that has a password use MQTT alone, or NATS's own protocol, too."""
+        with self._changing() as users:
+            users[name] = msgspec.structs.replace(users[name], mqtt_only=mqtt_only)
 
     def remove(self, name: str) -> None:
         """Forget a user; raise AccountsError where there is none of this name."""
@@ -199,6 +233,12 @@ class Accounts:
             _write(self._folder / "meters.conf", _HEAD + _users("METERS", users.values()))
 
 
+def _new_password() -> tuple[str, str]:
+    """Return a new password, and its hash."""
+    password = base64.b32encode(secrets.token_bytes(_PASSWORD_BYTES)).decode("ascii").rstrip("=").lower()
+    return password, bcrypt.hashpw(password.encode("ascii"), bcrypt.gensalt(_BCRYPT_COST)).decode("ascii")
+
+
 def _accounts(users: Iterable[User]) -> str:
     exports = [{"service": subject, "accounts": ["METERS"]} for subject in METERS_IMPORTS]
     imports = [{"service": {"account": "COMMONWATT", "subject": subject}} for subject in METERS_IMPORTS]
@@ -215,16 +255,31 @@ def _accounts(users: Iterable[User]) -> str:
 
 
 def _users(account: Account, users: Iterable[User]) -> str:
-    lines = [f"  # {user.name}\n  {json.dumps(_entry(user))}\n" for user in users if account_of(user.role) == account]
+    users = tuple(users)
+    lines = [
+        f"  # {user.name}\n  {json.dumps(_entry(user, users))}\n" for user in users if account_of(user.role) == account
+    ]
     return f"users: [\n{''.join(lines)}]\n"
 
 
-def _entry(user: User) -> dict[str, Any]:
+def _below(user: User, users: Iterable[User]) -> tuple[str, ...]:
+    """Return the subjects below which a device publishes, or a gateway hears the devices of its communities."""
+    if user.role != "gateway":
+        return user.below
+    return tuple(
+        subject
+        for other in users
+        if other.role == "device" and (not user.communities or set(other.communities) <= set(user.communities))
+        for subject in other.below
+    )
+
+
+def _entry(user: User, users: Iterable[User]) -> dict[str, Any]:
     entry: dict[str, Any] = {"nkey": user.nkey} if user.nkey else {"user": user.name}
     if user.password:
         kinds = ["MQTT"] if user.mqtt_only else ["STANDARD", "MQTT"]
         entry |= {"password": user.password, "allowed_connection_types": kinds}
-    permissions = permissions_of(user.role, user.inbox, user.communities, user.meter)
+    permissions = permissions_of(user.role, user.inbox, user.communities, user.meter, _below(user, users))
     if permissions is not None:
         entry["permissions"] = {
             "publish": {"allow": permissions.publish},

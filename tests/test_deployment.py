@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bus.accounts import Accounts
+from bus.accounts import FOLDER, Accounts
 from bus.broker import find_binary
 from bus.configuration import Tls, server_configuration
 from bus.permissions import PROCESSES
@@ -23,6 +23,7 @@ from tests.compose import (
     COMPOSE,
     COMPOSE_FILE,
     DOCKERFILE,
+    LAN_FILE,
     METERS_FILE,
     ROOT,
     SERVICES,
@@ -33,8 +34,10 @@ from tests.compose import (
 from tests.conftest import absent
 
 OURS = [name for name, service in SERVICES.items() if service["image"] == "commonwatt"]
-ONCE = ["setup", "operator"]
+ONCE = ["setup", "operator", "installer"]
 CONNECTED = [name for name in OURS if name != "setup"]
+PROCESSES_OF_COMPOSE = [name for name in CONNECTED if name != "installer"]
+"""Services that each have one key, in a volume of their own."""
 RUNNING = [name for name in SERVICES if name not in ONCE]
 NATS = ROOT / "deploy" / "nats-server.conf"
 NATS_TLS = ROOT / "deploy" / "nats-server-tls.conf"
@@ -60,7 +63,10 @@ def test_each_environment_name_is_a_setting_with_a_fit_value(name: str) -> None:
     environment = {key: plain(value) for key, value in SERVICES[name].get("environment", {}).items()}
     assert set(environment) <= set(SETTINGS)
     seed = environment.pop("COMMONWATT_NATS_NKEY_SEED", None)  # made by setup, and a file only then
-    assert seed == (f"{image_settings()['COMMONWATT_DATA_DIR']}/nats.nk" if name in CONNECTED else None)
+    folder = image_settings()["COMMONWATT_DATA_DIR"]
+    expected = dict.fromkeys(PROCESSES_OF_COMPOSE, f"{folder}/nats.nk")
+    expected["installer"] = f"{folder}/{FOLDER}/operator/nats.nk"
+    assert seed == expected.get(name)
     read_settings(**{SETTINGS[key]: value for key, value in environment.items()})
 
 
@@ -98,6 +104,7 @@ def test_only_the_demo_has_a_simulator() -> None:
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         "simulator": ["demo"],
         "operator": ["tools"],
+        "installer": ["tools"],
     }
     community = understand(SERVICES["simulator"]["command"])["community"]
     assert SERVICES["simulator"]["healthcheck"]["test"][-1] == community
@@ -115,7 +122,7 @@ def test_each_service_is_restarted_and_watched(name: str) -> None:
 
 
 def test_what_does_its_work_once_is_not_started_again() -> None:
-    assert [SERVICES[name]["restart"] for name in ONCE] == ["no", "no"]
+    assert [SERVICES[name]["restart"] for name in ONCE] == ["no"] * len(ONCE)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -154,7 +161,9 @@ def test_a_health_check_asks_a_port_that_its_service_has(name: str) -> None:
     if name == "server":
         assert url.groups() == (SERVICES[name]["environment"]["COMMONWATT_PORT"], "/health")
     else:
-        assert url.groups() == (str(understand(SERVICES[name]["command"])["metrics_port"]), "/metrics")
+        given = understand(SERVICES[name]["command"])
+        (port,) = [value for option, value in given.items() if option.endswith("metrics_port")]
+        assert url.groups() == (str(port), "/metrics")
 
 
 def test_the_health_check_of_nats_asks_its_monitoring_port() -> None:
@@ -163,7 +172,11 @@ def test_the_health_check_of_nats_asks_its_monitoring_port() -> None:
     assert SERVICES["nats"]["healthcheck"]["test"][-1] == f"http://{monitoring[1]}/healthz"
 
 
-@pytest.mark.parametrize("files", [[COMPOSE_FILE], [COMPOSE_FILE, METERS_FILE]], ids=["alone", "with meters"])
+@pytest.mark.parametrize(
+    "files",
+    [[COMPOSE_FILE], [COMPOSE_FILE, METERS_FILE], [COMPOSE_FILE, LAN_FILE]],
+    ids=["alone", "with meters", "with devices of this network"],
+)
 def test_compose_accepts_its_files(files: list[str]) -> None:
     program = shutil.which("docker-compose")
     if program is None:
@@ -183,7 +196,7 @@ def test_compose_accepts_its_files(files: list[str]) -> None:
     used = {one.split(":")[0] for service in SERVICES.values() for one in service["volumes"] if one[0] not in "./"}
     assert set(resolved["volumes"]) == used
     at = [one for one in resolved["services"]["nats"]["volumes"] if ":/etc/nats/nats-server.conf:" in one]
-    assert [one.split(":")[0] for one in at] == [str(NATS if len(files) == 1 else NATS_TLS)]
+    assert [one.split(":")[0] for one in at] == [str(NATS_TLS if METERS_FILE in files else NATS)]
 
 
 def test_the_server_keeps_the_key_for_tokens_in_a_volume_that_its_user_may_write_to() -> None:
@@ -194,15 +207,45 @@ def test_the_server_keeps_the_key_for_tokens_in_a_volume_that_its_user_may_write
 def test_each_process_has_a_volume_of_its_own_that_setup_fills() -> None:
     filled = dict(one.split(":") for one in SERVICES["setup"]["volumes"])
     folder = understand(SERVICES["setup"]["command"])["directory"]
-    assert filled == {name: f"{folder}/{name}" for name in ("accounts", *CONNECTED, "nats")}
+    assert filled == {name: f"{folder}/{name}" for name in ("accounts", *PROCESSES_OF_COMPOSE, "reloader", "nats")}
     (line,) = instructions("RUN install")
     assert set(filled.values()) == {word for word in line.split() if word.startswith("/")}
     user, group = SERVICES["setup"]["user"].split(":")
     assert f"--owner {user} --group {group} --mode 0700" in line
-    for name in CONNECTED:
-        read_only = "" if name == "server" else ":ro"
+    for name in PROCESSES_OF_COMPOSE:
+        read_only = "" if name in ("server", "history") else ":ro"
         assert SERVICES[name]["volumes"] == [f"{name}:{image_settings()['COMMONWATT_DATA_DIR']}{read_only}"]
     assert "accounts:/etc/nats/accounts:ro" in SERVICES["nats"]["volumes"]
+
+
+def test_each_process_of_a_deployment_has_a_key_from_setup() -> None:
+    given = understand(SERVICES["setup"]["command"])
+    roles = {*given["role"], *(["simulator"] if given["simulate"] else [])}
+    assert roles == {*PROCESSES_OF_COMPOSE, "reloader"}
+
+
+def test_the_history_keeps_its_file_in_its_volume() -> None:
+    given = understand(SERVICES["history"]["command"])
+    assert given["history_file"] is None  # below the data directory, which is the volume
+    (mount,) = SERVICES["history"]["volumes"]
+    assert mount.split(":")[1:] == [image_settings()["COMMONWATT_DATA_DIR"]]
+
+
+def test_the_installer_finds_all_users_and_the_keys_that_it_needs_and_no_other() -> None:
+    folder = f"{image_settings()['COMMONWATT_DATA_DIR']}/{FOLDER}"
+    assert SERVICES["installer"]["volumes"] == [
+        f"accounts:{folder}/accounts",
+        f"operator:{folder}/operator:ro",
+        f"reloader:{folder}/reloader:ro",
+    ]
+
+
+def test_devices_without_tls_come_in_by_one_address_alone() -> None:
+    further = yaml.safe_load((ROOT / LAN_FILE).read_text("utf-8"))["services"]
+    listening = re.search(r'^mqtt \{\n  listen: "[^"]*:(\d+)"\n\}', NATS.read_text("utf-8"), re.MULTILINE)
+    assert listening is not None
+    assert set(further) == {"nats"}
+    assert [plain(port) for port in further["nats"]["ports"]] == [f"127.0.0.1:1883:{listening[1]}"]
 
 
 def test_meters_come_in_over_tls_only() -> None:
@@ -229,7 +272,7 @@ def test_nats_syncs_every_message_to_disk_below_its_volume() -> None:
 
 def test_the_configurations_of_nats_are_those_that_are_generated() -> None:
     tls = Tls("/etc/nats/tls/server.pem", "/etc/nats/tls/server.key")
-    assert NATS.read_text("utf-8") == server_configuration()
+    assert NATS.read_text("utf-8") == server_configuration(mqtt="0.0.0.0:1883")
     assert NATS_TLS.read_text("utf-8") == server_configuration(tls=tls, mqtt="0.0.0.0:8883")
 
 

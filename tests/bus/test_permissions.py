@@ -71,7 +71,7 @@ RULES += [f"$JS.API.{verb}.{name}.any" for verb in ("STREAM.MSG.DELETE", "CONSUM
 READS = [f"$JS.API.CONSUMER.CREATE.{name}" for name in STREAMS] + [f"$JS.API.DIRECT.GET.{name}" for name in STREAMS]
 READ_BY = {
     "aggregator": {"READINGS", "INTERVALS", "ALERTS", "REJECTED", "KV_registry"},
-    "server": {"INTERVALS", "ALERTS", "KV_registry", "KV_revoked"},
+    "server": {"READINGS", "INTERVALS", "ALERTS", "REJECTED", "KV_registry", "KV_revoked"},
     "history": {"INTERVALS", "KV_registry"},
     "operator": {"READINGS", "INTERVALS", "KV_registry", "KV_revoked"},
     "simulator": {"READINGS", "KV_registry"},

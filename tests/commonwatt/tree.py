@@ -19,7 +19,7 @@ from gql.transport.websockets import WebsocketsTransport
 from tests.resolvers.frames import eventually
 from tests.server.served import Changes
 
-HEADER = re.compile(r"^(GraphiQL|Watch|NATS)\s+(\S+)", re.MULTILINE)
+HEADER = re.compile(r"^(GraphiQL|Watch|NATS|MQTT)\s+(\S+)", re.MULTILINE)
 CHILDREN = ("nats-server", "aggregate", "serve", "history", "simulate")
 SURPLUS = 'subscription { community(id: "demo") { surplusPower measuredAt } }'
 
@@ -83,7 +83,8 @@ class Tree:
         self.began = time.monotonic()
         self._out = data_dir.with_name(f"{data_dir.name}-{time.monotonic_ns()}.out")
         self._log = self._out.with_suffix(".log")
-        words = ("up", "--port", "0", "--nats-port", "0", "--rate", "1", "--data-dir", str(data_dir), *options)
+        ports = ("--port", "0", "--nats-port", "0", "--mqtt-port", "0")
+        words = ("up", *ports, "--rate", "1", "--data-dir", str(data_dir), *options)
         with self._out.open("wb") as out, self._log.open("wb") as log:
             self._popen = subprocess.Popen(
                 command(*words), stdout=out, stderr=log, env=environment(), start_new_session=True
@@ -119,6 +120,11 @@ class Tree:
     def nats_url(self) -> str:
         """The address of its NATS."""
         return self._addresses()["NATS"]
+
+    @property
+    def mqtt_url(self) -> str:
+        """The address of its NATS for devices that speak MQTT."""
+        return self._addresses()["MQTT"]
 
     @property
     def pid(self) -> int:
