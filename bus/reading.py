@@ -92,6 +92,27 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self)
 
 
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway publishes in a reading's place: that it refused what the meter sent, and why.
+
+    It stands in the log where the reading would have; `parse` refuses it as `refused_at_gateway`, so
+    the aggregator puts it on REJECTED with everything else that was refused.
+    """
+
+    refused: Annotated[str, msgspec.Meta(max_length=64)]
+    """The gateway's reason, a short code."""
+    detail: Annotated[str, msgspec.Meta(max_length=500)]
+    received_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    """Bytes that were received."""
+    payload: str
+    """Their text, cut to what a reading may take; bytes that are no UTF-8 are escaped."""
+
+    def to_bytes(self) -> bytes:
+        """Return the wire form."""
+        return msgspec.json.encode(self)
+
+
 class _Judge(BaseModel):
     """The authority on what a reading is: lenient where a writer's habit is harmless, and able to say why not."""
 
@@ -111,6 +132,7 @@ class _Judge(BaseModel):
 
 
 _decode: Final = msgspec.json.Decoder(Reading).decode
+_decode_refused: Final = msgspec.json.Decoder(Refused).decode
 
 
 class RefusalError(ValueError):
@@ -140,6 +162,7 @@ REASONS: Final = {
     "register_leapt": "the register rose by more than the connection can carry, unconfirmed",
     "too_old": "the reading is older than what the stream keeps",
     "unknown_epoch": "an older reading of an epoch that the meter never announced",
+    "refused_at_gateway": "the gateway refused what the meter sent; the text begins with its reason",
     "conflict": "another value is stored for this meter and time, and this one is not marked as a correction",
 }
 
@@ -161,7 +184,16 @@ def parse(payload: bytes) -> Reading:
     try:
         return Reading(**_Judge.model_validate_json(payload).model_dump())
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _said(payload) or _refusal(error) from None
+
+
+def _said(payload: bytes) -> RefusalError | None:
+    """Return the refusal that a gateway tells of, if the payload is one."""
+    try:
+        refused = _decode_refused(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return RefusalError("refused_at_gateway", f"{refused.refused}: {refused.detail}")
 
 
 def _refusal(error: ValidationError) -> RefusalError:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.reading import MAX_BYTES, MAX_POWER_W, MAX_REGISTER_WH, REASONS, Reading, RefusalError, parse
+from bus.reading import MAX_BYTES, MAX_POWER_W, MAX_REGISTER_WH, REASONS, Reading, RefusalError, Refused, parse
 
 _FIELDS: dict[str, Any] = {"at": "2026-01-31T12:00:00Z", "import_wh": 1200, "export_wh": 0}
 
@@ -117,6 +117,21 @@ def test_a_time_with_any_offset_is_the_same_moment() -> None:
 def test_the_wire_form_leaves_out_what_says_nothing() -> None:
     reading = Reading(at=datetime(2026, 1, 31, 12, tzinfo=UTC), import_wh=5, export_wh=0)
     assert json.loads(reading.to_bytes()) == {"at": "2026-01-31T12:00:00Z", "import_wh": 5, "export_wh": 0}
+
+
+def test_what_a_gateway_refused_is_refused_with_its_words() -> None:
+    told = Refused(
+        refused="crc",
+        detail="CRC 1234, expected 5678",
+        received_at=datetime(2026, 1, 31, tzinfo=UTC),
+        size=900,
+        payload="/KFM5KAIFA-METER",
+    )
+    with pytest.raises(RefusalError) as refusal:
+        parse(told.to_bytes())
+    assert refusal.value.reason == "refused_at_gateway"
+    assert refusal.value.reason in REASONS
+    assert str(refusal.value) == "crc: CRC 1234, expected 5678"
 
 
 _readings = st.builds(
