@@ -16,6 +16,35 @@ class Refusal(NamedTuple):
     detail: str
 
 
+REASONS: Final = {
+    "cut": "it ends in the middle",
+    "garbage": "bytes that belong to nothing that the source sends",
+    "checksum": "its checksum does not match",
+    "no_checksum": "its checksum is missing, though such meters send one",
+    "too_large": "it is longer than anything that a meter sends",
+    "duplicate": "a value is there twice",
+    "encrypted": "it is encrypted",
+    "malformed": "it is whole, and yet not as its format says",
+    "missing_field": "what every reading needs is not in it",
+    "wrong_type": "a value is no number",
+    "unknown_unit": "a value is in a unit that is none of energy or power",
+    "not_finite": "a value is NaN or infinite",
+    "negative": "a register or power is below zero",
+    "out_of_range": "a value is beyond what a meter can show",
+    "invalid_time": "the meter's time is none",
+    "unconfirmed": "another serial number, without a checksum that vouches for it, and once only",
+}
+"""Why something is no reading; labels of metrics, so there are no others."""
+
+
+class RefusedError(ValueError):
+    """Raised where what was received turns out to be no reading; carries why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(reason, detail)
+
+
 class Register(NamedTuple):
     """A value as the source gave it, and what it became: `1-0:1.8.1`, `123.456 kWh`, `import_wh`, `123456 Wh`.
 
@@ -40,6 +69,8 @@ class Given(NamedTuple):
     """What seems wrong without being refused: a sentence each."""
     device: str = ""
     """Which device of several behind one source; empty where there is one."""
+    checked: bool = True
+    """Whether a checksum of the meter's, or of the protocol's, vouches for it."""
 
 
 class SourceLostError(Exception):

@@ -1,0 +1,112 @@
+"""Sources by their names: `p1:tcp:10.0.0.5:2001`, `sml:serial:/dev/ttyUSB0`, `p1:file:telegrams.txt`."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from meters.errors import OptionError
+from meters.gateways.lines import SILENCE_S, Line, line
+from meters.gateways.source import Given, Refusal, Source
+
+EXPECTED: Final = (
+    "expected p1:serial:DEVICE, p1:tcp:HOST:PORT, p1:file:PATH, the same with sml in place of p1, or mqtt:TOPIC"
+)
+
+_APART: Final = timedelta(milliseconds=1)
+
+
+class Pieces(Protocol):
+    """What cuts a stream of bytes into telegrams or frames, and what lies between them."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the pieces that `data` completes."""
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what is left when nothing more will come."""
+
+
+class LineSource:
+    """A source that is one line to one meter."""
+
+    def __init__(
+        self,
+        name: str,
+        line: Line,
+        pieces: Callable[[], Pieces],
+        given: Callable[[bytes, datetime], Given],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.name = name
+        self.ends = line.ends
+        self._line = line
+        self._pieces = pieces
+        self._given = given
+        self._now = now
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._serial = ""
+        self._next_serial = ""
+
+    async def read(self) -> AsyncIterator[Given]:
+        """Yield what comes over the line, whole or not."""
+        pieces = self._pieces()
+        async with aclosing(self._line.chunks()) as chunks:
+            async for chunk in chunks:
+                for piece in pieces.feed(chunk):
+                    yield self._became(piece)
+        for piece in pieces.end():
+            yield self._became(piece)
+
+    def _became(self, piece: bytes) -> Given:
+        # Two at one moment would be one reading with two values, where the meter has no clock of its own.
+        self._last = max(self._now(), self._last + _APART)
+        return self._confirmed(self._given(piece, self._last))
+
+    def _confirmed(self, given: Given) -> Given:
+        """Refuse another serial number as long as one telegram says it that no checksum vouches for.
+
+        It would begin a new epoch, which a flipped bit must not do.
+        """
+        if given.reading is None or given.reading.epoch == self._serial:
+            self._next_serial = ""
+            return given
+        serial, first = given.reading.epoch, not self._serial
+        if first or given.checked or serial == self._next_serial:
+            self._serial, self._next_serial = serial, ""
+            return given
+        self._next_serial = serial
+        detail = f"the serial number is {serial!r} and was {self._serial!r}: the next telegram must say so too"
+        return given._replace(reading=None, refusal=Refusal("unconfirmed", detail))
+
+
+def source(
+    spec: str,
+    *,
+    zone: ZoneInfo | None = None,
+    silence_s: float = SILENCE_S,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    others: Mapping[str, Callable[[str], Source]] | None = None,
+) -> Source:
+    """Return the source that a text names, without connecting to it.
+
+    `zone` is where a P1 meter with a clock is; None: where meters of its kind are. A line that is silent for
+    `silence_s` is lost. `others` are kinds that need more than a name, such as `mqtt`: each is given what follows its
+    colon. Raises OptionError, which says what is expected.
+    """
+    kind, _, where = spec.partition(":")
+    if kind == "p1":
+        from meters.gateways import p1
+        from meters.gateways.telegrams import Telegrams
+
+        over = line(where, p1.WIRES, silence_s=silence_s)
+        return LineSource(f"p1:{over.name}", over, Telegrams, lambda raw, at: p1.given(raw, at, zone), now)
+    if kind == "sml":
+        from meters.gateways import sml
+        from meters.gateways.frames import Frames
+
+        over = line(where, sml.WIRES, silence_s=silence_s)
+        return LineSource(f"sml:{over.name}", over, Frames, sml.given, now)
+    if others is not None and kind in others:
+        return others[kind](where)
+    raise OptionError(f"{spec[:80]!r} names no source; {EXPECTED}")
