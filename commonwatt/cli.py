@@ -14,6 +14,7 @@ from rich.text import Text
 from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
 from commonwatt.export import export
+from commonwatt.gateway import gateway
 from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(registry, name="registry")
 app.add_typer(token, name="token")
 app.add_typer(nats, name="nats")
+app.add_typer(gateway, name="gateway")
 app.add_typer(contract, name="schema")
 app.command(help=STATEMENT_HELP)(statement)
 app.command(help=EXPORT_HELP)(export)

@@ -144,6 +144,14 @@ class Settings(LimitSettings):
     history_metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="port of the history's metrics on `host`; 0: none")
     ] = 0
+    gateway_buffer_readings: Annotated[
+        int,
+        Field(ge=1000, description="readings that a gateway keeps on disk while NATS is away; beyond, the oldest go"),
+    ] = 2_000_000
+    gateway_buffer_mb: Annotated[int, Field(ge=1, description="MB that they may take")] = 512
+    gateway_metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="port of a gateway's metrics on `host`; 0: none")
+    ] = 0
     data_dir: Annotated[Path, Field(description="where `up` keeps its state, and the key for tokens lies")] = Path(
         platformdirs.user_data_dir("commonwatt", appauthor=False)
     )

@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 
 import aggregator.metrics
 import history.metrics
+import meters.gateways.metrics
 from bus.client import Bus
 from bus.reading import parse as parse_reading
 from commonwatt.limits import LimitSettings
@@ -225,11 +226,13 @@ def test_the_python_in_the_readme_runs() -> None:
 async def test_every_metric_of_all_processes_is_in_the_operations_page_and_no_other(bus: Bus) -> None:
     async with serving(bus) as url, httpx.AsyncClient(base_url=url) as http:
         server = (await http.get("/metrics")).text
-    others = [module.Metrics().registry for module in (aggregator.metrics, history.metrics)]
+    others = [module.Metrics().registry for module in (aggregator.metrics, history.metrics, meters.gateways.metrics)]
     exist = [_metrics(text) for text in (server, *(generate_latest(registry).decode() for registry in others))]
     text = OPERATIONS.read_text("utf-8")
     parts = re.split(
-        r"^The \w+'s, on its metrics port:", text.partition("## Metrics\n")[2].partition("\n## ")[0], flags=re.M
+        r"^(?:The|A) \w+'s, on its metrics port[:;]",
+        text.partition("## Metrics\n")[2].partition("\n## ")[0],
+        flags=re.M,
     )
     named = [re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) for part in parts]
     assert [sorted(names) for names in named] == [sorted(names) for names in exist]
