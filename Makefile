@@ -8,6 +8,8 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 .PHONY: up setup dev check test lock clean
 .DEFAULT_GOAL := up
 
+# The scripts in examples/ send only the ids of their documents.
+up: export COMMONWATT_DOCUMENTS ?= ["examples"]
 up: setup
 	@exec $(BIN)/commonwatt up $(ARGS)
 

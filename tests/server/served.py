@@ -63,8 +63,8 @@ async def subscribed(url: str, document: str, **variables: Any) -> AsyncIterator
 
 
 async def next_of(stream: Changes) -> dict[str, Any]:
-    """Return the next data of a subscription; fail after 20 s."""
-    async with asyncio.timeout(20):
+    """Return the next data of a subscription; fail after a minute."""
+    async with asyncio.timeout(60):
         return await anext(stream)
 
 
