@@ -33,6 +33,8 @@ def configure(process: str, level: str, form: Literal["auto", "json", "text"]) -
     # Libraries log through the standard module; only what goes wrong in them matters here.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+    # It warns of each request that is none, of which a stranger can send any number.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _as_it_is(_: structlog.types.WrappedLogger, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
