@@ -30,6 +30,7 @@ from schema.operations import Operations
 from schema.plans import Planner
 from server.addresses import Proxies
 from server.bodies import LimitBodies
+from server.desk import Desk
 from server.documents import Documents
 from server.drain import Drain
 from server.endpoint import Endpoint
@@ -48,7 +49,6 @@ from server.options import ServerOptions
 from server.pages import home_page
 from server.pairing import DEVICE, build_pairing
 from server.requests import LimitRequests
-from server.session import Desk
 from server.signin import Guard, SignIn
 from server.sockets import Sockets
 from server.sse import Streams
@@ -103,8 +103,10 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         init_timeout_s=options.limits.init_timeout_s,
         opened=metrics.websockets.inc,
         closed=metrics.websockets.dec,
+        tallied=partial(metrics.tallied, "websocket"),
     )
-    streams, drain = Streams(hub, executor, guard, options.keep_alive_s), Drain(options.drain_s)
+    streams = Streams(hub, executor, guard, options.keep_alive_s, partial(metrics.tallied, "event-stream"))
+    drain = Drain(options.drain_s)
     endpoint = Endpoint(
         sign_in,
         Answers(schema.core, documents, executor),

@@ -28,6 +28,20 @@ class Connection(Protocol):
     """One of CONNECTING to CLOSED; theirs to read."""
     ping: bytes | None
     """What keep-alive notes here, and the peer's pong answers; see server.keepalive."""
+    pings: int
+    """How many keep-alive sent; its to count."""
+    came: int
+    """Bytes from the peer."""
+    went: int
+    """Bytes written."""
+
+    @property
+    def confirmed(self) -> int:
+        """Bytes written that the system of the peer has confirmed; -1 where nobody tells."""
+
+    @property
+    def patience_s(self) -> float:
+        """For how long its subscriptions ask to hear nothing; 0: for no time at all."""
 
     @property
     def held(self) -> bool:
@@ -43,8 +57,8 @@ class Connection(Protocol):
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer the upgrade request with a plain response, and end."""
 
-    def write(self, frame: bytes) -> None:
-        """Send whole frames of the server, in order of the calls."""
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send whole frames of the server, in order of the calls; `messages`: how many of them are messages."""
 
     def read_on(self) -> None:
         """Read from the socket again."""

@@ -29,8 +29,8 @@ class Wire(Protocol):
     def paused(self) -> bool:
         """True while it takes no more."""
 
-    def write(self, frame: bytes) -> None:
-        """Send whole frames, in order."""
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send whole frames, in order; `messages`: how many of them are messages."""
 
 
 class Work(NamedTuple):
@@ -107,7 +107,7 @@ class Errands:
         try:
             result = await self._work.execute(request.query, request.name, request.variables, context)
             next = text_frame(b'{"id":' + shown + b',"type":"next","payload":' + result + b"}")
-            await self._deliver(next + text_frame(b'{"id":' + shown + b',"type":"complete"}'))
+            await self._deliver(next + text_frame(b'{"id":' + shown + b',"type":"complete"}'), 2)
         except Exception as error:
             await self._fail(id, error)
         finally:
@@ -134,7 +134,7 @@ class Errands:
         finally:
             self._forget(id)
 
-    async def _deliver(self, frame: bytes) -> None:
+    async def _deliver(self, frame: bytes, messages: int = 1) -> None:
         """Write frames once the connection takes some."""
         while self._wire.paused and not self._ended:
             if self._resumed is None:
@@ -142,7 +142,7 @@ class Errands:
             self._stalled()
             await asyncio.shield(self._resumed)
         if not self._ended:
-            self._wire.write(frame)
+            self._wire.write(frame, messages)
 
     async def _fail(self, id: str, error: Exception) -> None:
         """Tell of what nobody expected."""

@@ -20,8 +20,8 @@ class Wire(Protocol):
     def paused(self) -> bool:
         """True while it takes no more."""
 
-    def write(self, frame: bytes) -> None:
-        """Send whole frames, in order."""
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send whole frames, in order; `messages`: how many of them are messages."""
 
     def abort(self) -> None:
         """End the connection at once."""

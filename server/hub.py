@@ -144,7 +144,7 @@ class Hub:
         finally:
             corked, self._corked = self._corked, None
         for wire, frames in corked.items():
-            wire.write(b"".join(frames))
+            wire.write(b"".join(frames), len(frames))
 
     def put(self, member: Member, frame: bytes) -> None:
         """Write a frame, together with others of the same connection in the same slot."""

@@ -18,10 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bus.client import Bus
 from resolvers.directory import Directory
 from resolvers.live import Live
+from schema.receipt import Tally
 from server.census import Census
 from server.hub import Hub
 
 _PATHS: Final = frozenset({"/", "/graphql", "/health", "/ready", "/metrics"})
+_POWERS_OF_TEN: Final = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -46,8 +48,47 @@ class Metrics:
             registry=self.registry,
         )
         self.websockets = Gauge("commonwatt_websocket_connections", "WebSockets open.", registry=self.registry)
+        self._connection_bytes = Histogram(
+            "commonwatt_connection_bytes",
+            "Bytes that passed on a connection that has ended.",
+            ["transport", "direction"],
+            buckets=_POWERS_OF_TEN[2:],
+            registry=self.registry,
+        )
+        self._connection_messages = Histogram(
+            "commonwatt_connection_messages",
+            "Messages that passed on a connection that has ended.",
+            ["transport", "direction"],
+            buckets=_POWERS_OF_TEN[:-2],
+            registry=self.registry,
+        )
+        self._connection_pings = Histogram(
+            "commonwatt_connection_pings",
+            "Pings, or comments of an event stream, sent on a connection that has ended.",
+            ["transport"],
+            buckets=_POWERS_OF_TEN[:-4],
+            registry=self.registry,
+        )
+        self._connection_seconds = Histogram(
+            "commonwatt_connection_seconds",
+            "Time for which a connection that has ended was open.",
+            ["transport"],
+            buckets=(1, 10, 60, 600, 3600, 21_600, 86_400),
+            registry=self.registry,
+        )
         self.registry.register(_State(bus, directory, live, hub, census))
         ProcessCollector(registry=self.registry)
+
+    def tallied(self, transport: str, tally: Tally) -> None:
+        """Note what has passed on a connection that is over; nobody counts what comes in by an event stream."""
+        passed = [("out", tally.bytes_out, tally.messages_out)]
+        if tally.bytes_in:
+            passed.append(("in", tally.bytes_in, tally.messages_in))
+        for direction, size, messages in passed:
+            self._connection_bytes.labels(transport, direction).observe(size)
+            self._connection_messages.labels(transport, direction).observe(messages)
+        self._connection_pings.labels(transport).observe(tally.pings)
+        self._connection_seconds.labels(transport).observe(tally.lasted_s)
 
     async def show(self, _: Request) -> Response:
         """Answer /metrics."""

@@ -6,27 +6,36 @@ by one and are answered at once; subscriptions become members of groups; queries
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
-import msgspec
 import structlog
 from graphql import GraphQLError
 
 from resolvers.access import Viewer
 from schema.context import Context
 from schema.operations import Operation, OperationError
-from server import groups
+from schema.receipt import Bill
 from server.census import FullError, Place
 from server.codes import Close
-from server.documents import Documents, fault, is_operator
-from server.errands import Errands, Work
-from server.frames import text_frame
+from server.desk import Desk, Wire
+from server.documents import is_operator
+from server.errands import Errands
 from server.gate import counted_token
 from server.groups import Member
-from server.hub import Hub
-from server.signin import Guard, RefusedError, SignIn, token_of
+from server.messages import (
+    ACK,
+    PONG,
+    MessageError,
+    check_subscribe,
+    error_frame,
+    next_head,
+    payload_of_ping,
+    pong,
+    read_message,
+    unknown_type,
+)
+from server.signin import RefusedError, token_of
 
 log = structlog.get_logger(__name__)
 
@@ -39,33 +48,6 @@ _OPENING: Final = 0  # before connection_init
 _READY: Final = 1
 _CLOSING: Final = 2  # closed by us
 _OVER: Final = 3
-
-_decode: Final = msgspec.json.Decoder().decode
-_encode: Final = msgspec.json.encode
-_ACK: Final = text_frame(b'{"type":"connection_ack"}')
-_PONG: Final = text_frame(b'{"type":"pong"}')
-
-
-class Wire(groups.Wire, Protocol):
-    """The connection that a session writes to."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Close the connection with a code and a reason of at most 123 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the sessions of a process share."""
-
-    documents: Documents
-    hub: Hub
-    sign_in: SignIn
-    guard: Guard
-    work: Work
-    max_operations: int
-    init_timeout_s: float
-    opened: Callable[[], None]
-    closed: Callable[[], None]
 
 
 class Session:
@@ -107,37 +89,11 @@ class Session:
     def on_message(self, data: bytes) -> None:
         """Answer one text message."""
         if self._stage >= _CLOSING:
-            return None
+            return
         try:
-            message = _decode(data)
-        except (msgspec.DecodeError, RecursionError):
-            return self._refuse("the message is not JSON")
-        if not isinstance(message, dict):
-            return self._refuse("a message is a JSON object")
-        kind = message.get("type")
-        if kind == "ping":
-            payload = message.get("payload")
-            if payload is None:
-                return self._say(_PONG)
-            if not isinstance(payload, dict):
-                return self._refuse("the payload of ping is an object")
-            if "token" in payload:  # never repeated
-                return self._renew(payload["token"]) if self._stage == _READY else self._say(_PONG)
-            try:
-                pong = _encode({"type": "pong", "payload": payload})
-            except RecursionError:
-                return self._refuse("the payload of ping is nested too deeply")
-            return self._say(text_frame(pong))
-        if kind == "pong":
-            return None
-        if kind == "connection_init":
-            return self._init(message.get("payload"))
-        if kind == "subscribe":
-            return self._subscribe(message)
-        if kind == "complete":
-            return self._complete(message.get("id"))
-        shown = repr(kind[:40]) if isinstance(kind, str) else "that is no string"
-        return self._refuse(f"a type {shown} is none that a client sends")
+            self._answer(read_message(data))
+        except MessageError as error:
+            self._close(Close.BAD_MESSAGE, str(error))
 
     def on_drained(self) -> None:
         """The connection takes frames again: those who missed something get the latest."""
@@ -162,6 +118,8 @@ class Session:
             return
         self._end(_OVER)
         self._desk.closed()
+        if (tally := self.wire.tally) is not None:
+            self._desk.tallied(tally)
 
     @property
     def answering(self) -> bool:
@@ -172,6 +130,12 @@ class Session:
     def busy(self) -> bool:
         """True while an operation is open."""
         return bool(self._members) or (self._errands is not None and len(self._errands) > 0)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a silence the subscriptions ask for, the least of theirs; 0 without any."""
+        plans = [member.group.plan for member in self._members.values() if member.group is not None]
+        return min((max(plan.every_ms, plan.max_silence_ms) for plan in plans), default=0) / 1000
 
     # --- called by the guard ---
 
@@ -210,13 +174,29 @@ class Session:
 
     # --- messages ---
 
+    def _answer(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "ping":
+            payload = payload_of_ping(message)
+            if "token" in payload and self._stage == _READY:
+                self._renew(payload["token"])
+            else:
+                self._say(pong(payload))
+        elif kind == "connection_init":
+            self._init(message.get("payload"))
+        elif kind == "subscribe":
+            self._subscribe(message)
+        elif kind == "complete":
+            self._complete(message.get("id"))
+        elif kind != "pong":
+            raise MessageError(unknown_type(kind))
+
     def _init(self, payload: object) -> None:
         if self._stage != _OPENING:
             self._close(Close.TOO_MANY_INITS, "Too many initialisation requests")
             return
         if not isinstance(payload, dict | None):
-            self._refuse("the payload of connection_init is an object")
-            return
+            raise MessageError("the payload of connection_init is an object")
         header, self._header = self._header, None
         try:
             self._context = self._desk.sign_in.enter(token_of(payload, header))
@@ -228,7 +208,7 @@ class Session:
         self._stage = _READY
         self._stop_timer()
         self._desk.guard.enter(self)
-        self._say(_ACK)
+        self._say(ACK)
 
     def _renew(self, token: object) -> None:
         """Take a newer token of the same viewer; the answer does not repeat it."""
@@ -241,7 +221,7 @@ class Session:
         if not self._is_placed():
             return
         self._desk.guard.enter(self)
-        self._say(_PONG)
+        self._say(PONG)
 
     def _is_placed(self) -> bool:
         """Count the connection for its token; close it where that is one too many."""
@@ -256,10 +236,7 @@ class Session:
         return True
 
     def _subscribe(self, message: dict[str, Any]) -> None:
-        wrong = _fault(message)
-        if wrong is not None:
-            self._refuse(wrong)
-            return
+        check_subscribe(message)
         if self._stage != _READY:
             self._close(Close.UNAUTHORIZED, "Unauthorized")
             return
@@ -287,10 +264,15 @@ class Session:
             return
         if self._errands is None:
             self._errands = Errands(self.wire, self._desk.work, lambda: self._desk.hub.stalled(self))
-        self._errands.start(id, request, context, scope)
+        self._errands.start(id, request, replace(context, bill=self._bill), scope)
+
+    def _bill(self) -> Bill | None:
+        """Return what the connection has cost so far."""
+        tally = self.wire.tally
+        return None if tally is None else Bill(tally, round((self._desk.wall() - tally.lasted_s) * 1000))
 
     def _join(self, id: str, operation: Operation, variables: dict[str, Any] | None, context: Context) -> None:
-        member = Member(self, self.wire, b'{"id":' + _encode(id) + b',"type":"next","payload":')
+        member = Member(self, self.wire, next_head(id))
         self._desk.hub.subscribe(operation, variables, member, context.directory)
         if self._stage == _READY:
             self._members[id] = member
@@ -299,8 +281,7 @@ class Session:
 
     def _complete(self, id: object) -> None:
         if not isinstance(id, str) or not id:
-            self._refuse("complete needs an id, a string that is not empty")
-            return
+            raise MessageError("complete needs an id, a string that is not empty")
         self._stop(id)
 
     def _stop(self, id: str) -> None:
@@ -314,8 +295,7 @@ class Session:
     # --- answers ---
 
     def _error(self, id: str, errors: list[GraphQLError]) -> None:
-        payload = [error.formatted for error in errors]
-        self._say(text_frame(_encode({"id": id, "type": "error", "payload": payload})))
+        self._say(error_frame(id, errors))
 
     def _say(self, frame: bytes) -> None:
         """Answer at once; end the connection of a client that asks and asks and takes no answer."""
@@ -328,9 +308,6 @@ class Session:
                 self.wire.abort()
                 return
         self.wire.write(frame)
-
-    def _refuse(self, reason: str) -> None:
-        self._close(Close.BAD_MESSAGE, reason)
 
     def _close(self, code: Close, reason: str) -> None:
         self._end(_CLOSING)
@@ -357,13 +334,3 @@ class Session:
         if self._init_timer is not None:
             self._init_timer.cancel()
             self._init_timer = None
-
-
-def _fault(message: dict[str, Any]) -> str | None:
-    """Say what is wrong with the form of a subscribe message, or None."""
-    payload = message.get("payload")
-    if not (isinstance(message.get("id"), str) and message["id"]):
-        return "subscribe needs an id, a string that is not empty"
-    if not isinstance(payload, dict):
-        return "subscribe needs a payload, an object"
-    return fault(payload)

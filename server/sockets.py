@@ -15,9 +15,10 @@ from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_o
 from schema.build import make_reference
 from server.census import Census, FullError, Place
 from server.codes import Close
+from server.desk import Desk
 from server.frames import ABNORMAL, NO_CODE, UNSUPPORTED
 from server.gate import EXTENSION as PLACE
-from server.session import SUBPROTOCOL, Desk, Session
+from server.session import SUBPROTOCOL, Session
 from server.websocket import EXTENSION
 
 log = structlog.get_logger(__name__)
@@ -131,6 +132,7 @@ class _Relay:
 
     def __init__(self, send: Send) -> None:
         self.paused = False
+        self.tally = None  # frames are the ASGI server's here: nobody counts them
         self.over = False
         """Nothing is written any more."""
         self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -138,8 +140,8 @@ class _Relay:
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
         self._timer: asyncio.TimerHandle | None = None
 
-    def write(self, frame: bytes) -> None:
-        """Send whole text frames, in order."""
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send whole text frames, in order; `messages` is how many they are."""
         while frame:
             length, start = frame[1], 2
             if length == 126:

@@ -24,6 +24,7 @@ from schema.build import make_reference
 from schema.context import Context
 from schema.errors import translate
 from schema.operations import OperationError
+from schema.receipt import Tally
 from server.documents import Request
 from server.drain import Leave
 from server.execution import Executor, Result, refusal
@@ -52,8 +53,17 @@ _RETRY_MS: Final = (500, 5000)  # all clients of a server that ends shall not co
 class Streams:
     """Answers requests by event streams."""
 
-    def __init__(self, hub: Hub, executor: Executor, guard: Guard, keep_alive_s: float) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        executor: Executor,
+        guard: Guard,
+        keep_alive_s: float,
+        tallied: Callable[[Tally], None] = lambda _: None,
+    ) -> None:
+        """Comment on a silence of `keep_alive_s`; `tallied` takes what has passed on a stream that is over."""
         self._hub = hub
+        self._tallied = tallied
         self._guard = guard
         self._executor = executor
         self._keep_alive_s = keep_alive_s
@@ -98,6 +108,8 @@ class Streams:
         except Exception as error:
             masked = translate(GraphQLError(str(error), original_error=error), make_reference)
             await stream.complete(refusal([masked]).json)
+        finally:
+            self._tallied(stream.tally)
 
     async def _work(self, stream: "_Stream", opened: Request | Result, last_event_id: str | None) -> None:
         member = Member(stream, stream, _NEXT, end=_END, framed=False)
@@ -159,7 +171,7 @@ class Streams:
                 waiting = waiting or asyncio.ensure_future(_following(results))
                 done, _ = await asyncio.wait((waiting,), timeout=self._keep_alive_s)
                 if not done:
-                    await stream.send(_COMMENT)
+                    await stream.comment()
                     continue
                 answer, waiting = waiting.result(), None
                 if answer is None:
@@ -169,7 +181,9 @@ class Streams:
                     await stream.complete(b'{"errors":' + result + b"}")
                     return
                 mark = b"" if marked.cursor is None else b"id: %d\n" % marked.cursor
+                stream.count(1)
                 await stream.send(mark + _NEXT + result + _END)
+            stream.count(1)
             await stream.send(_COMPLETE, more=False)
         finally:
             if waiting is not None:
@@ -193,8 +207,16 @@ class _Stream:
         self._waiting = b""
         self._written = asyncio.Event()
         self._offset = -1
+        self._bytes = self._events = self._comments = 0  # that went out
+        self._began_s = asyncio.get_running_loop().time()
         self.aborted: Callable[[], object] = lambda: None
         """Ends the response at once."""
+
+    @property
+    def tally(self) -> Tally:
+        """What has passed so far, in bytes of blocks: nothing comes in, and comments are its pings."""
+        lasted_s = asyncio.get_running_loop().time() - self._began_s
+        return Tally(0, self._bytes, 0, self._events, self._comments, lasted_s)
 
     # --- called by the group ---
 
@@ -209,9 +231,10 @@ class _Stream:
             self._offset = random.randrange(PHASES) * every_ms // PHASES  # noqa: S311 - spreads load, guards nothing
         return self._offset
 
-    def write(self, frame: bytes) -> None:
-        """Send an event. Until the server has taken it, there is no more to write: the next ones are skipped."""
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send events. Until the server has taken them, there is no more to write: the next ones are skipped."""
         self._waiting += frame
+        self._events += messages
         self.paused = True
         self._written.set()
 
@@ -247,15 +270,26 @@ class _Stream:
     async def open(self) -> None:
         """Begin the response."""
         await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self.comment()
+
+    def count(self, events: int) -> None:
+        """Count events that go out."""
+        self._events += events
+
+    async def comment(self) -> None:
+        """Show that the stream lives."""
+        self._comments += 1
         await self.send(_COMMENT)
 
     async def send(self, event: bytes, *, more: bool = True) -> None:
         """Send bytes; wait for a client that takes none, but not for ever."""
+        self._bytes += len(event)
         async with asyncio.timeout(STALL_S):
             await self._send({"type": "http.response.body", "body": event, "more_body": more})
 
     async def complete(self, result: bytes) -> None:
         """Send the last result and end the response."""
+        self._events += 2
         await self.send(_NEXT + result + _END + _COMPLETE, more=False)
 
     async def follow(self, member: Member, keep_alive_s: float) -> None:
@@ -265,7 +299,7 @@ class _Stream:
                 async with asyncio.timeout(keep_alive_s):
                     await self._written.wait()
             except TimeoutError:
-                await self.send(_COMMENT)
+                await self.comment()
                 continue
             self._written.clear()
             event, self._waiting = self._waiting, b""

@@ -8,7 +8,6 @@ remains. GraphQL is not known here.
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
@@ -90,6 +89,7 @@ class DirectWebSocketProtocol(Writer):
 
     def data_received(self, data: bytes) -> None:
         """Take the upgrade request whole, then frames in any pieces."""
+        self.came += len(data)
         if self.state == CONNECTING:
             if self._application is None:
                 self._shake_hands(data)
@@ -130,7 +130,7 @@ class DirectWebSocketProtocol(Writer):
         self.paused = False
         if self._pong is not None:
             pong, self._pong = self._pong, None
-            self.write(frame(PONG, pong))
+            self.write(frame(PONG, pong), 0)
         if self._application is not None:
             self._application.writable.set()
         elif self._session is not None and self.state == OPEN:
@@ -142,7 +142,7 @@ class DirectWebSocketProtocol(Writer):
             self.answer(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"Internal Server Error")
             self._end(ABNORMAL, "")
         elif self.state == OPEN:
-            self.write(close_frame(RESTART))
+            self.write(close_frame(RESTART), 0)
             self.finish()
             self._end(RESTART, "")
         elif self.state == CLOSING:
@@ -184,7 +184,7 @@ class DirectWebSocketProtocol(Writer):
             raise RuntimeError("a connection not yet accepted is denied, not closed")
         if self.state != OPEN:
             return
-        self.write(close_frame(code, reason))
+        self.write(close_frame(code, reason), 0)
         self.stop_writing()
         if self.state == OPEN:
             self.state, self._code = CLOSING, code
@@ -218,7 +218,9 @@ class DirectWebSocketProtocol(Writer):
         """Accept the upgrade request that had this key, and go on with the frames that came early."""
         transport, service = self.transport, self.service
         assert transport is not None
-        transport.write(acceptance(key, subprotocol, service.state.default_headers, headers))
+        head = acceptance(key, subprotocol, service.state.default_headers, headers)
+        self.went += len(head)
+        transport.write(head)
         self.open()
         self._decoder = Decoder(service.config.ws_max_size)
         if service.rounds is not None:
@@ -226,6 +228,7 @@ class DirectWebSocketProtocol(Writer):
         if self._gate is not None:
             self._gate.join(self, service.loop.time())
         if early:
+            self.came -= len(early)  # counted as it came
             self.data_received(early)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
@@ -247,14 +250,16 @@ class DirectWebSocketProtocol(Writer):
             if self.paused:
                 self._pong = payload  # the latest answers those before it, RFC 6455, 5.5.3
             else:
-                self.write(frame(PONG, payload))
+                self.write(frame(PONG, payload), 0)
         elif opcode == PONG:
             if payload == self.ping:
                 self.ping = ANSWERED
         elif self._session is None and self._application is not None:
+            self.messages_in += 1
             if not self._application.put(opcode, payload) and self.transport is not None:
                 self.transport.pause_reading()
         else:
+            self.messages_in += 1
             self._deliver(opcode, payload)
 
     def _overruns(self) -> bool:
@@ -270,6 +275,11 @@ class DirectWebSocketProtocol(Writer):
     def busy(self) -> bool:
         """Whether something is open on it, so that its silence means nothing."""
         return self.state != OPEN or self._session is None or getattr(self._session, "busy", False)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a silence of ours the session's subscriptions ask for."""
+        return getattr(self._session, "patience_s", 0.0)
 
     def _deliver(self, opcode: int, payload: bytes) -> None:
         session = self._session
@@ -297,7 +307,7 @@ class DirectWebSocketProtocol(Writer):
             self.finish()
             return
         code, reason = closing(payload)
-        self.write(close_frame(code))
+        self.write(close_frame(code), 0)
         self.finish()
         self._end(code, reason)
 
@@ -306,7 +316,7 @@ class DirectWebSocketProtocol(Writer):
         if self.state == CLOSING:
             self.finish()
             return
-        self.write(close_frame(code, reason))
+        self.write(close_frame(code, reason), 0)
         self.linger()
         self._end(code, reason)
 
@@ -326,16 +336,6 @@ class DirectWebSocketProtocol(Writer):
     def held(self) -> bool:
         """Whether the socket is not read until the application has taken what waits."""
         return self._application is not None and self._application.held
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Where the server logs."""
-        return self.service.logger
-
-    def read_on(self) -> None:
-        """Read from the socket again."""
-        if self.transport is not None:
-            self.transport.resume_reading()
 
     def returned(self, *, failed: bool) -> None:
         """Note that the application's task ended, and answer or close where it did not."""

@@ -5,6 +5,7 @@ Names of methods only. How frames reach a socket, and what messages say, is know
 
 from typing import Protocol
 
+from schema.receipt import Tally
 from server.frames import NORMAL
 
 
@@ -13,7 +14,8 @@ class Session(Protocol):
 
     Called in the event loop, never from within its own call of the wire, except by `take_over`; an
     exception is logged and closes the connection with 1011. A session with a true attribute
-    `accepts_binary` gets binary messages too; else they close the connection with 1003.
+    `accepts_binary` gets binary messages too; else they close the connection with 1003. Its
+    `patience_s`, where it has one, is how long a silence its subscriptions ask for, in seconds.
     """
 
     def on_message(self, data: bytes, /) -> None:
@@ -47,8 +49,12 @@ class Wire(Protocol):
     def take_over(self, session: Session, /) -> None:
         """Give the connection to the session; see DirectWebSocketProtocol."""
 
-    def write(self, frame: bytes) -> None:
-        """Send whole frames of the server, in order of the calls."""
+    @property
+    def tally(self) -> Tally:
+        """What has passed so far."""
+
+    def write(self, frame: bytes, messages: int = 1) -> None:
+        """Send whole frames of the server, in order of the calls; `messages`: how many of them are messages."""
 
     def set_limits(self, high: int, low: int) -> None:
         """Set the water marks of the write buffer, bytes."""

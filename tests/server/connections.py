@@ -151,6 +151,7 @@ class Recorder:
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.wires: queue.Queue[Wire] = queue.Queue()
         self.accepts_binary = False
+        self.patience_s = 0.0
         self.owing = False
         self.answer: Callable[[Wire, bytes], None] | None = None
         self.wire: Wire | None = None

@@ -13,6 +13,7 @@ from bus.messages import CommunityState, HomeState, encode
 from resolvers.feed import Counts, Feed
 from schema.operations import Operations
 from schema.plans import Plan, Planner
+from schema.receipt import Tally
 from server import groups
 from server.frames import text_head
 from server.groups import Group, Member
@@ -49,8 +50,9 @@ class FakeWire:
         self.closed: tuple[int, str] | None = None
         self.aborted = False
         self.on_write: Callable[[], None] = lambda: None
+        self.tally: Tally | None = None
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes, messages: int = 1) -> None:
         assert self.closed is None, "written after the close"
         assert not self.aborted, "written after the end"
         self.writes.append(frame)

@@ -1,14 +1,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from schema.context import Context
+from schema.receipt import Tally
+from server.desk import Desk
 from server.documents import Documents
 from server.errands import Work
-from server.session import MAX_OWED_BYTES, PHASES, Desk, Session
+from server.session import MAX_OWED_BYTES, PHASES, Session
 from server.signin import Guard, SignIn
 from tests.schema.test_plans import EVERYTHING
 from tests.server.test_groups import COMMUNITY, HOME, FakeWire, loads
@@ -187,6 +190,35 @@ async def test_a_ping_of_any_depth_is_answered_or_refused(office: Office, depth:
     visitor = office.visitor()
     visitor.session.on_message(b'{"type":"ping","payload":{"a":' + b"[" * depth + b"]" * depth + b"}}")
     assert visitor.wire.closed is not None or len(visitor.wire.writes) == 1
+
+
+# --- what keep-alive and receipts are told ---
+
+
+async def test_the_least_silence_that_its_subscriptions_ask_for_is_the_patience_of_a_connection(office: Office) -> None:
+    visitor = office.visitor()
+    assert visitor.session.patience_s == 0
+    ambient = 'subscription { community(id: "demo", every: "PT5M", maxSilence: "PT10M") { load } }'
+    visitor.subscribe(ambient, "1")
+    assert visitor.session.patience_s == 600
+    visitor.subscribe('subscription { community(id: "demo", every: "PT1M") { load } }', "2")
+    assert visitor.session.patience_s == 60
+    visitor.subscribe(COMMUNITY, "3")
+    assert visitor.session.patience_s == 0
+    visitor.say(type="complete", id="2")
+    visitor.say(type="complete", id="3")
+    assert visitor.session.patience_s == 600
+
+
+async def test_a_connection_that_is_over_is_tallied_once_where_somebody_counts(office: Office) -> None:
+    told: list[Tally] = []
+    office.desk = replace(office.desk, tallied=told.append)
+    counted, uncounted = office.visitor(), office.visitor()
+    counted.wire.tally = Tally(1, 2, 3, 4, 5, 6.0)
+    for visitor in (counted, uncounted):
+        visitor.session.on_closed(1000)
+        visitor.session.on_closed(1000)
+    assert told == [(1, 2, 3, 4, 5, 6.0)]
 
 
 # --- subscriptions ---

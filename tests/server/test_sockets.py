@@ -119,6 +119,7 @@ class Direct:
     def __init__(self) -> None:
         self.limits: tuple[int, int] | None = None
         self.session: Any = None
+        self.tally = None
 
     def set_limits(self, high: int, low: int) -> None:
         self.limits = high, low
