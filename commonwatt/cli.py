@@ -15,6 +15,7 @@ from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
 from commonwatt.export import export
 from commonwatt.gateway import gateway
+from commonwatt.meter import meter
 from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
@@ -38,6 +39,7 @@ app.add_typer(registry, name="registry")
 app.add_typer(token, name="token")
 app.add_typer(nats, name="nats")
 app.add_typer(gateway, name="gateway")
+app.add_typer(meter, name="meter")
 app.add_typer(contract, name="schema")
 app.command(help=STATEMENT_HELP)(statement)
 app.command(help=EXPORT_HELP)(export)

@@ -10,8 +10,8 @@ MOST: Final = 64
 def epoch_of(serial: str) -> str:
     """Return the epoch of a meter with this serial number: the number itself, for people to compare with the plate.
 
-    One over 64 characters becomes its hash, shortened to as many.
+    One over 64 characters, or with characters that no plate shows, becomes its hash, shortened to as many.
     """
-    if len(serial) <= MOST:
+    if len(serial) <= MOST and serial.isprintable():
         return serial
     return f"sha256-{hashlib.sha256(serial.encode()).hexdigest()}"[:MOST]
