@@ -20,9 +20,12 @@ INTERVALS: Final = "intervals"
 SUMMARY: Final = "summary"
 COMPARE: Final = "compare"
 BEST_HOURS: Final = "best_hours"
+HOMES: Final = "homes"
 """Endpoints of the service; a question is asked on the subject `history.<endpoint>`."""
 
 MAX_FIRST: Final = 1000
+MAX_HOMES: Final = 1000
+"""Homes of one question: as many as a community has."""
 MAX_ANSWER_BYTES: Final = 900 * 1024
 """Far enough under NATS's 1 MiB."""
 MAX_NEXT_MS: Final = 48 * 3_600_000
@@ -52,6 +55,15 @@ class SummaryQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
     community: str
     home: str | None = None
+    since: int
+    until: int
+
+
+class HomesQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What each of these homes did from `since` to `until`, in one sum each."""
+
+    community: str
+    homes: list[str]
     since: int
     until: int
 
@@ -129,6 +141,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals | None
 
 
+class Homes(msgspec.Struct, frozen=True, kw_only=True):
+    """The sums by home; without those of which nothing is settled."""
+
+    totals: dict[str, Totals]
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """A sum, and what it is compared with: an earlier sum, or a mean of other homes. None: nothing is settled there.
 
@@ -174,5 +192,5 @@ class BestHours(msgspec.Struct, frozen=True, kw_only=True):
     score: Score | None = None
 
 
-Question = IntervalsQuestion | SummaryQuestion | CompareQuestion | BestHoursQuestion
-Answer = Page | Summary | Comparison | BestHours
+Question = IntervalsQuestion | SummaryQuestion | HomesQuestion | CompareQuestion | BestHoursQuestion
+Answer = Page | Summary | Homes | Comparison | BestHours

@@ -15,9 +15,11 @@ import msgspec
 from bus.history import (
     BEST_HOURS,
     COMPARE,
+    HOMES,
     INTERVALS,
     MAX_ANSWER_BYTES,
     MAX_FIRST,
+    MAX_HOMES,
     MAX_NEXT_MS,
     OUT_OF_RANGE,
     SUMMARY,
@@ -26,6 +28,8 @@ from bus.history import (
     BestHoursQuestion,
     CompareQuestion,
     Comparison,
+    Homes,
+    HomesQuestion,
     IntervalsQuestion,
     Page,
     Summary,
@@ -37,9 +41,9 @@ from history.forecast import best_hours
 from history.pages import page
 from history.periods import DAY_MS
 from history.store import Store
-from history.totals import Party, total
+from history.totals import Party, total, totals_of_homes
 
-ENDPOINTS: Final = (INTERVALS, SUMMARY, COMPARE, BEST_HOURS)
+ENDPOINTS: Final = (INTERVALS, SUMMARY, HOMES, COMPARE, BEST_HOURS)
 
 _YEAR_MS: Final = 366 * DAY_MS
 _FINE_YEARS: Final = 5
@@ -48,7 +52,7 @@ _QUARTER_MS: Final = DAY_MS // 96
 _MOST_TOLD: Final = 1000
 _LAST_MS: Final = 7_258_118_400_000  # 2200
 
-_Q = TypeVar("_Q", IntervalsQuestion, SummaryQuestion, CompareQuestion, BestHoursQuestion)
+_Q = TypeVar("_Q", IntervalsQuestion, SummaryQuestion, HomesQuestion, CompareQuestion, BestHoursQuestion)
 
 
 class Questions:
@@ -61,6 +65,7 @@ class Questions:
         self._answers: dict[str, Callable[[duckdb.DuckDBPyConnection, bytes], Answer]] = {
             INTERVALS: self._intervals,
             SUMMARY: self._summary,
+            HOMES: self._homes,
             COMPARE: self._compare,
             BEST_HOURS: self._best_hours,
         }
@@ -97,6 +102,18 @@ class Questions:
         _check_range(question.since, question.until)
         party = self._party(cursor, question.community, question.home)
         return Summary(totals=party and total(cursor, party, question.since, question.until))
+
+    def _homes(self, cursor: duckdb.DuckDBPyConnection, data: bytes) -> Homes:
+        question = _decoded(data, HomesQuestion)
+        _check_range(question.since, question.until)
+        if len(question.homes) > MAX_HOMES:
+            raise _refused(f"{len(question.homes)} homes are asked for; at most {MAX_HOMES} are allowed")
+        party = self._party(cursor, question.community, None)
+        if party is None:
+            return Homes(totals={})
+        found = totals_of_homes(cursor, party, question.since, question.until)
+        numbers = {home: self._store.homes.get((party.community, home)) for home in question.homes}
+        return Homes(totals={home: found[number] for home, number in numbers.items() if number in found})
 
     def _compare(self, cursor: duckdb.DuckDBPyConnection, data: bytes) -> Comparison:
         question = _decoded(data, CompareQuestion)

@@ -20,25 +20,28 @@ _COLUMNS: Final = (*SUMMED, *_REST)
 
 _STATUS: Final = "1 AS intervals, i.is_final::INTEGER AS final"
 _OF_ROWS: Final = f"""
-SELECT r.start AS moment, i.until, {_STATUS},
+SELECT r.home, r.start AS moment, i.until, {_STATUS},
     {", ".join(f"(r.quality = {index})::INTEGER AS {name}" for index, name in enumerate(QUALITIES))},
     {", ".join(f"r.{name}" for name in ENERGIES)}, r.allocated_wh AS shared_wh,
     {", ".join(f"r.{name}" for name in WORTHS)},
     i.revision, i.currency, r.import_wh AS peak_import_wh, r.start AS peak_import_at
 FROM rows r JOIN intervals i ON i.community = r.community AND i.start = r.start
-WHERE r.home = $home AND r.start >= {{since}} AND r.start < {{until}}
+WHERE r.{{whose}} AND r.start >= {{since}} AND r.start < {{until}}
     AND i.community = $community AND i.start >= {{since}} AND i.start < {{until}}
 """
 _OF_DAYS: Final = f"""
-SELECT start AS moment, until, {", ".join(COUNTS)}, {", ".join(ENERGIES)}, allocated_wh AS shared_wh,
+SELECT home, start AS moment, until, {", ".join(COUNTS)}, {", ".join(ENERGIES)}, allocated_wh AS shared_wh,
     {", ".join(WORTHS)}, {", ".join(_REST)}
-FROM days WHERE home = $home AND start >= {{since}} AND start < {{until}}
+FROM days WHERE {{whose}} AND start >= {{since}} AND start < {{until}}
 """
 _OF_INTERVALS: Final = f"""
-SELECT i.start AS moment, i.until, {_STATUS}, {", ".join(QUALITIES)}, {", ".join(ENERGIES)}, i.shared_wh,
+SELECT NULL AS home, i.start AS moment, i.until, {_STATUS}, {", ".join(QUALITIES)}, {", ".join(ENERGIES)}, i.shared_wh,
     {", ".join(WORTHS)}, i.revision, i.currency, i.import_wh AS peak_import_wh, i.start AS peak_import_at
 FROM intervals i WHERE i.community = $community AND i.start >= {{since}} AND i.start < {{until}}
 """
+
+_OF_HOME: Final = "home = $home"
+_OF_COMMUNITY: Final = "community = $community"
 
 AGGREGATES: Final = f"""
 {sums(*SUMMED)}, max(revision),
@@ -62,6 +65,13 @@ def total(cursor: duckdb.DuckDBPyConnection, party: Party, since: int, until: in
     return None if row[0] is None else totals_of(row, since, until, of_community=party.home is None)
 
 
+def totals_of_homes(cursor: duckdb.DuckDBPyConnection, community: Party, since: int, until: int) -> dict[int, Totals]:
+    """Return the sums of each home of a community by its number, without homes of which nothing is in the range."""
+    pieces, parameters = _pieces(community, since, until, by_days=True, by_homes=True)
+    rows = cursor.execute(f"SELECT home, {AGGREGATES} FROM ({pieces}) GROUP BY home", parameters).fetchall()
+    return {row[0]: totals_of(row[1:], since, until, of_community=False) for row in rows}
+
+
 def totals_by(
     cursor: duckdb.DuckDBPyConnection, party: Party, borders: Sequence[int], limit: int, *, by_days: bool
 ) -> list[Totals]:
@@ -83,10 +93,11 @@ def totals_by(
 
 def each(cursor: duckdb.DuckDBPyConnection, party: Party, since: int, until: int, limit: int) -> list[Totals]:
     """Return the settled intervals one by one, in order of time, at most `limit`."""
-    template = _OF_INTERVALS if party.home is None else _OF_ROWS
+    template = (_OF_INTERVALS if party.home is None else _OF_ROWS).format(
+        whose=_OF_HOME, since="$since", until="$until"
+    )
     rows = cursor.execute(
-        f"SELECT moment, until, {', '.join(_COLUMNS)} FROM ({template.format(since='$since', until='$until')}) "
-        "ORDER BY moment LIMIT $limit",
+        f"SELECT moment, until, {', '.join(_COLUMNS)} FROM ({template}) ORDER BY moment LIMIT $limit",
         {**_names(party), "since": since, "until": until, "limit": limit},
     ).fetchall()
     return [totals_of(row[2:], row[0], row[1], of_community=party.home is None) for row in rows]
@@ -132,22 +143,29 @@ def _names(party: Party) -> dict[str, object]:
     return names if party.home is None else {**names, "home": party.home}
 
 
-def _pieces(party: Party, since: int, until: int, *, by_days: bool) -> tuple[str, dict[str, object]]:
-    """Return a query for all that happened in a range, in as few rows as it can be had, and its parameters."""
+def _pieces(
+    party: Party, since: int, until: int, *, by_days: bool, by_homes: bool = False
+) -> tuple[str, dict[str, object]]:
+    """Return a query for all that happened in a range, in as few rows as it can be had, and its parameters.
+
+    `by_homes`: of a community, the rows of its homes.
+    """
     whole = _names(party) | {"since": since, "until": until}
-    if party.home is None:
+    if party.home is None and not by_homes:
         return _OF_INTERVALS.format(since="$since", until="$until"), whole
+    whose = _OF_COMMUNITY if party.home is None else _OF_HOME
     first, last = floor(since, "DAY", party.zone), floor(until, "DAY", party.zone)
     if first < since:
         first = following(since, "DAY", party.zone)
     if first >= last or not by_days:
-        return _OF_ROWS.format(since="$since", until="$until"), whole
-    parts = [_OF_DAYS.format(since="$first", until="$last")]
-    names: dict[str, object] = {"home": party.home, "first": first, "last": last}
+        return _OF_ROWS.format(whose=whose, since="$since", until="$until"), whole
+    parts = [_OF_DAYS.format(whose=whose, since="$first", until="$last")]
+    names: dict[str, object] = {"community": party.community} if party.home is None else {"home": party.home}
+    names |= {"first": first, "last": last}
     if since < first:
-        parts.append(_OF_ROWS.format(since="$since", until="$first"))
+        parts.append(_OF_ROWS.format(whose=whose, since="$since", until="$first"))
         names |= {"community": party.community, "since": since}
     if last < until:
-        parts.append(_OF_ROWS.format(since="$last", until="$until"))
+        parts.append(_OF_ROWS.format(whose=whose, since="$last", until="$until"))
         names |= {"community": party.community, "until": until}
     return " UNION ALL ".join(parts), names

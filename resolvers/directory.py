@@ -53,6 +53,9 @@ class View(Protocol):
     def check_totals(self, key: str) -> None:
         """Raise NotFoundError where a community's totals must not be seen."""
 
+    def check_operator(self, key: str) -> None:
+        """Raise NotFoundError where a community is not operated by whoever asks."""
+
 
 class Directory:
     """Communities and homes by id, all of them. `now_ms` tells the time in ms since 1970 UTC."""
@@ -116,6 +119,9 @@ class Directory:
     def check_totals(self, key: str) -> None:
         """Raise nothing: nothing is hidden."""
 
+    def check_operator(self, key: str) -> None:
+        """Raise nothing: nothing is hidden."""
+
     def seen_by(self, viewer: Viewer) -> "SeenBy":
         """Return what a viewer may see, as the registry has it whenever it is asked."""
         return SeenBy(self, viewer)
@@ -167,6 +173,12 @@ class SeenBy:
         """Raise NotFoundError where the viewer may not see the community's totals, or NotReadyError."""
         granted = grant(self._directory.community(key), self.viewer)
         if granted is None or not granted.totals:
+            raise NotFoundError("community", key)
+
+    def check_operator(self, key: str) -> None:
+        """Raise NotFoundError unless the viewer operates the community, or NotReadyError."""
+        granted = grant(self._directory.community(key), self.viewer)
+        if granted is None or not granted.operator:
             raise NotFoundError("community", key)
 
     def _granted(self) -> list[tuple[Community, Grant]]:

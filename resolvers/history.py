@@ -4,6 +4,7 @@ Nothing is kept here. While the history is away there are errors that say so, an
 Whether somebody may ask is decided before: the history answers whatever it is asked.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from bus.errors import BusError, RefusedError, UnavailableError
 from bus.history import (
     BEST_HOURS,
     COMPARE,
+    HOMES,
     INTERVALS,
     SERVICE,
     SUMMARY,
@@ -23,6 +25,8 @@ from bus.history import (
     BestHoursQuestion,
     CompareQuestion,
     Comparison,
+    Homes,
+    HomesQuestion,
     IntervalsQuestion,
     Page,
     Question,
@@ -37,7 +41,7 @@ from resolvers.errors import NotReadyError, ResolverError
 log = structlog.get_logger(__name__)
 
 _PATIENCE_S: Final = 8.0
-_A = TypeVar("_A", Page, Summary, Comparison, BestHours)
+_A = TypeVar("_A", Page, Summary, Homes, Comparison, BestHours)
 
 
 class OutOfRangeError(ResolverError):
@@ -86,6 +90,11 @@ class History:
         """Return the sums of a time range; None where nothing is settled."""
         question = SummaryQuestion(community=community, home=home, since=since, until=until)
         return (await self._ask(SUMMARY, question, Summary)).totals
+
+    async def homes(self, community: str, homes: Sequence[str], since: int, until: int) -> dict[str, Totals]:
+        """Return the sums of a time range of each of these homes, at most 1,000, of which something is settled."""
+        question = HomesQuestion(community=community, homes=list(homes), since=since, until=until)
+        return (await self._ask(HOMES, question, Homes)).totals
 
     async def compare(self, community: str, home: str | None, since: int, until: int, baseline: Baseline) -> Comparison:
         """Return the sums of a time range beside others; raise TooFewHomesError for a mean of too few homes."""

@@ -10,7 +10,9 @@ from resolvers.alerts import Alerts
 from resolvers.directory import View
 from resolvers.history import History
 from resolvers.live import Live
+from resolvers.meters import Meters
 from resolvers.pairing import Pairing
+from resolvers.rejections import Rejections
 from resolvers.statements import Statements
 from resolvers.turns import Turns
 from schema.receipt import Bill
@@ -31,6 +33,10 @@ class Context:
     """What has been settled; None: it cannot be had here."""
     statements: Statements | None = None
     """What makes statements of it; None: it cannot be had here."""
+    rejections: Rejections | None = None
+    """What was refused; None: it cannot be had here."""
+    meters: Meters | None = None
+    """How meters are heard; None: it cannot be had here."""
     turns: Turns = field(default_factory=Turns)
     """How many questions about it are under way at a time."""
     bill: Callable[[], Bill | None] | None = None

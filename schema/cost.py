@@ -37,6 +37,9 @@ LENGTHS: Final[Mapping[str, int]] = {
     "Query.communities": 2,  # most viewers have one
     "Query.devices": 100,
     "Community.homes": 1000,
+    "Community.homeTotals": 1000,
+    "RejectedCounts.reasons": 20,
+    "RejectedReason.meters": 10,
     "BestHours.hours": 49,
     "Statement.lines": 20,
 }

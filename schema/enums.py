@@ -84,6 +84,24 @@ class Baseline(Enum):
     )
 
 
+@strawberry.enum(description="What a meter measures.")
+class MeterRole(Enum):
+    GRID = enum_value("GRID", description="What its home draws from the grid and injects.")
+    PV = enum_value("PV", description="What is produced.")
+    BATTERY = enum_value("BATTERY", description="What a battery takes and gives.")
+
+
+@strawberry.enum(description="Whether a meter is heard.")
+class MeterCondition(Enum):
+    HEARD = enum_value("HEARD", description="It is heard, and its readings are used.")
+    SILENT = enum_value(
+        "SILENT",
+        description="It was not heard for longer than the community allows, and for three times its usual gap.",
+    )
+    REFUSED = enum_value("REFUSED", description="It is heard, but its newest reading was refused.")
+    NEVER = enum_value("NEVER", description="It is registered, and nothing of it is kept.")
+
+
 @strawberry.enum(description="Where energy came from or went to, on a statement.")
 class LineKind(Enum):
     FROM_SUPPLIER = enum_value(

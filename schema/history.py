@@ -38,6 +38,13 @@ class Edge(NamedTuple):
     node: Totals
 
 
+class HomeSum(NamedTuple):
+    """A home, and its sums; None: nothing is settled."""
+
+    household: Household
+    totals: Totals | None
+
+
 class Slice(NamedTuple):
     """A page of periods."""
 
@@ -107,6 +114,15 @@ async def summary(root: Any, info: Info, since: From, until: To) -> Any:
     """Return the sums of a home or a community."""
     community, home = _whom(root, info)
     return await _ask(info, lambda history: history.summary(community, home, since, until))
+
+
+async def home_totals(root: Any, info: Info, since: From, until: To) -> Any:
+    """Return the sums of each home of a community that whoever asks may see, in the order of the registry."""
+    community: Community = root
+    homes = info.context.directory.homes(community)
+    ids = [home.id for home in homes]
+    found = await _ask(info, lambda history: history.homes(community.id, ids, since, until)) if ids else {}
+    return [HomeSum(Household(community, home), found.get(home.id)) for home in homes]
 
 
 async def compare(root: Any, info: Info, since: From, until: To, baseline: With) -> Any:

@@ -12,8 +12,10 @@ from resolvers.directory import Household
 from schema.context import Info
 from schema.enums import AllocationKey
 from schema.fields import shows
-from schema.history import IntervalConnection, best_hours, compare, intervals, summary
+from schema.history import IntervalConnection, best_hours, compare, home_totals, intervals, summary
 from schema.live import CommunityLive, HomeLive
+from schema.meters import MeterConnection, meters
+from schema.rejected import RejectedCounts, RejectedReadingConnection, rejected, rejected_counts
 from schema.scalars import Duration, Ratio
 from schema.statements import Statement, statement
 from schema.totals import BestHours, Comparison, EnergyTotals
@@ -21,6 +23,7 @@ from schema.totals import BestHours, Comparison, EnergyTotals
 _FINE = "At most 5 years by QUARTER_HOUR and HOUR, 100 years by the others."
 _AWAY = "An error UNAVAILABLE while the history is away."
 _HIDDEN = "An error NOT_FOUND where `live` is one."
+_OPERATORS = "For its operators; for everybody else an error NOT_FOUND."
 
 
 def _homes(root: Any, info: Info) -> Any:
@@ -83,6 +86,12 @@ class Home:
     community: "Community" = shows("community", "The community of the home.")
 
 
+@strawberry.type(description="A home, and what it did in a time.")
+class HomeTotals:
+    home: Home = shows("household", "The home.")
+    totals: EnergyTotals | None = shows("totals", "What it did, in one sum; null where nothing is settled.")
+
+
 @strawberry.type(description="An energy community, as it is registered.")
 class Community:
     id: strawberry.ID = shows("id", "The id of the community.")
@@ -108,10 +117,27 @@ class Community:
         description=f"What its homes did together in a time, in one sum; null where nothing is settled. {_AWAY} "
         f"{_HIDDEN}",
     )
+    home_totals: list[HomeTotals] | None = strawberry.field(
+        resolver=home_totals,
+        description="What each of its homes that you may see did in a time, in the order in which they are registered: "
+        f"one question instead of one per home. {_AWAY}",
+    )
     compare: Comparison | None = strawberry.field(
         resolver=compare, description=f"What its homes did together in a time, beside an earlier one. {_AWAY} {_HIDDEN}"
     )
     best_hours: BestHours | None = strawberry.field(
         resolver=best_hours,
         description=f"When there will probably be a surplus: the time to use energy. {_AWAY} {_HIDDEN}",
+    )
+    meters: MeterConnection | None = strawberry.field(
+        resolver=meters,
+        description=f"Its meters, and which of them are not heard. {_OPERATORS}",
+    )
+    rejected: RejectedReadingConnection | None = strawberry.field(
+        resolver=rejected,
+        description="Readings that could not be used, newest first; they are kept for 35 days by default. "
+        f"{_OPERATORS}",
+    )
+    rejected_counts: RejectedCounts | None = strawberry.field(
+        resolver=rejected_counts, description=f"How many readings could not be used, by reason. {_OPERATORS}"
     )

@@ -23,6 +23,8 @@ from resolvers.alerts import Alerts
 from resolvers.directory import Directory
 from resolvers.history import History
 from resolvers.live import Live
+from resolvers.meters import Meters
+from resolvers.rejections import Rejections
 from resolvers.statements import Statements
 from schema.build import build_schema, make_reference
 from schema.context import Context
@@ -46,6 +48,7 @@ from server.hub import Hub
 from server.links import Links
 from server.metrics import CountRequests, Metrics
 from server.options import ServerOptions
+from server.oversight import COMMUNITY, community_routes
 from server.pages import home_page
 from server.pairing import DEVICE, build_pairing
 from server.requests import LimitRequests
@@ -77,13 +80,22 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
     history, links = History(bus), Links(options.tokens, now_ms=_now_ms, public_url=options.public_url)
     statements = Statements(history, registry, links.make)
     schema = build_schema()
-    everything = Context(directory, live, alerts, pairing=pairing, history=history, statements=statements)
+    everything = Context(
+        directory,
+        live,
+        alerts,
+        pairing=pairing,
+        history=history,
+        statements=statements,
+        rejections=Rejections(bus, now_ms=_now_ms),
+        meters=Meters(bus, live, now_ms=_now_ms),
+    )
     sign_in = SignIn(options.tokens, everything, directory)
     guard = Guard(directory, now_ms=_now_ms, is_revoked=sign_in.is_revoked)
     executor = Executor(schema)
     documents = Documents(
         Operations(schema.core, options.limits.documents, suggestions=options.development),
-        (DEVICE, *options.document_directories),
+        (DEVICE, COMMUNITY, *options.document_directories),
         trusted_only=options.trusted_only,
         development=options.development,
     )
@@ -158,6 +170,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/metrics", metrics.show),
         Mount("/static", Files(options.static_directory, policy=POLICY_GRAPHIQL), middleware=_PACKED),
         *pairing_routes,
+        *community_routes(),
         *StatementEndpoint(statements, links, sign_in, directory, everything.turns, now_ms=_now_ms).routes,
     ]
     if options.watch_directory is not None:

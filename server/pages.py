@@ -23,6 +23,7 @@ def home_page(*, graphiql: bool, watch: bool) -> HTMLResponse:
     links = [
         *([("/graphql", "GraphiQL", "try queries and subscriptions, and read the schema")] if graphiql else []),
         *([("/watch/", "The watch", "what shows on a wrist")] if watch else []),
+        ("/community/", "The community", "what its operator looks at"),
         ("/health", "Health", "whether the server answers"),
         ("/ready", "Ready", "whether NATS is connected and the data current"),
         ("/metrics", "Metrics", "for Prometheus"),

@@ -8,12 +8,14 @@ import pytest
 from bus.history import (
     BEST_HOURS,
     COMPARE,
+    HOMES,
     INTERVALS,
     MAX_ANSWER_BYTES,
     OUT_OF_RANGE,
     SUMMARY,
     BestHours,
     Comparison,
+    Homes,
     Page,
     Summary,
 )
@@ -24,13 +26,13 @@ from tests.history.ledger import DAY, QUARTER, Ledger, chance_interval, expected
 
 YEAR = 366 * DAY
 BEGIN = ms("2026-06-01T00:00")
-HOMES = [f"home-{number}" for number in range(6)]
+HOMES_OF_ALL = [f"home-{number}" for number in range(6)]
 
 
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
     ledger = Ledger()
-    ledger.write(*(chance_interval(BEGIN + at * QUARTER, HOMES) for at in range(96)))
+    ledger.write(*(chance_interval(BEGIN + at * QUARTER, HOMES_OF_ALL) for at in range(96)))
     return ledger
 
 
@@ -44,6 +46,9 @@ def ask(ledger: Ledger, endpoint: str, **fields: Any) -> bytes:
     [
         (INTERVALS, {"since": BEGIN, "until": BEGIN}, "from, 2026-05-31T22:00:00Z, is not before to"),
         (SUMMARY, {"since": BEGIN, "until": BEGIN - 1}, "is not before to, 2026-05-31T21:59:59Z"),
+        (HOMES, {"homes": HOMES_OF_ALL, "since": BEGIN, "until": BEGIN}, "is not before to"),
+        (HOMES, {"homes": ["x"] * 1001}, "1001 homes are asked for; at most 1000 are allowed"),
+        (HOMES, {}, "not a question"),
         (COMPARE, {"since": BEGIN, "until": BEGIN - 1, "baseline": "PREVIOUS_YEAR"}, "is not before to"),
         (INTERVALS, {"until": BEGIN + 5 * YEAR + 1}, "5.0 years; at most 5 are allowed at QUARTER_HOUR"),
         (INTERVALS, {"until": BEGIN + 6 * YEAR, "resolution": "HOUR"}, "at most 5 are allowed at HOUR"),
@@ -103,6 +108,31 @@ def test_an_answer_travels_whole(ledger: Ledger) -> None:
     assert (len(page.periods), page.has_next) == (96, False)
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (BEGIN, BEGIN + 4 * DAY),
+        (BEGIN - DAY, BEGIN + DAY),
+        (BEGIN + 5 * QUARTER, BEGIN + 9 * QUARTER),
+        (BEGIN + 5 * QUARTER, BEGIN + 2 * DAY + 3 * QUARTER),
+    ],
+    ids=["whole days", "before and after", "within a day", "parts of days"],
+)
+def test_all_homes_at_once_are_the_sums_of_each(since: int, until: int) -> None:
+    ledger = Ledger()
+    ledger.write(*(chance_interval(BEGIN + at * QUARTER, HOMES_OF_ALL) for at in range(3 * 96)))
+    ledger.write(chance_interval(BEGIN, HOMES_OF_ALL, community="other"))
+    asked = [*HOMES_OF_ALL[1:], "nobody"]
+    found = msgspec.json.decode(ask(ledger, HOMES, homes=asked, since=since, until=until), type=Homes)
+    assert found.totals == {home: expected(ledger.newest, home, since, until) for home in HOMES_OF_ALL[1:]}
+
+
+def test_all_homes_of_a_time_without_anything_are_none(ledger: Ledger) -> None:
+    nothing = ask(ledger, HOMES, homes=HOMES_OF_ALL, since=BEGIN - DAY, until=BEGIN)
+    assert msgspec.json.decode(nothing, type=Homes).totals == {}
+    assert msgspec.json.decode(ask(ledger, HOMES, homes=["x"], community="nobody"), type=Homes).totals == {}
+
+
 def test_a_question_leaves_no_transaction_behind(ledger: Ledger) -> None:
     with pytest.raises(QuestionError):
         ask(ledger, INTERVALS, resolution="DAY", first=0)
@@ -147,7 +177,7 @@ def test_best_hours_are_found_once_until_something_is_settled(monkeypatch: pytes
     monkeypatch.setattr("history.questions.best_hours", note)
     monkeypatch.setattr("history.questions._MOST_TOLD", 3)
     ledger = Ledger()
-    ledger.write(chance_interval(BEGIN, HOMES), chance_interval(BEGIN, HOMES, community="other"))
+    ledger.write(chance_interval(BEGIN, HOMES_OF_ALL), chance_interval(BEGIN, HOMES_OF_ALL, community="other"))
     now = BEGIN
     questions = Questions(ledger.store, lambda community: now if community == "demo" else None)
 
@@ -163,7 +193,7 @@ def test_best_hours_are_found_once_until_something_is_settled(monkeypatch: pytes
         "question 3",
     ]
     assert [reason(next_ms=2), reason()] == ["question 4", "question 5"]  # more than are kept
-    ledger.write(chance_interval(BEGIN + QUARTER, HOMES))
+    ledger.write(chance_interval(BEGIN + QUARTER, HOMES_OF_ALL))
     assert [reason(), reason()] == ["question 6", "question 6"]
     now += QUARTER
     assert reason() == "question 7"

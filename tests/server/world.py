@@ -3,7 +3,7 @@
 No network: the registry, feeds and alerts are filled by hand, all in front of them is the real thing.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ from graphql import GraphQLEnumType, GraphQLField, GraphQLObjectType, get_named_
 import bus.history as settled
 from bus.community import Community, Member, Version
 from bus.identifiers import COMMUNITY_ALERTS, home_key
-from bus.messages import Alert, AlertKind, CommunityState, HomeState, Today, encode
+from bus.messages import Alert, AlertKind, CommunityState, HomeState, Rejected, Today, encode
 from bus.registry import BEGINNING, History, Registry
 from resolvers.access import Viewer, grant
 from resolvers.alerts import Alerts, Event, Page
@@ -22,6 +22,10 @@ from resolvers.directory import Directory
 from resolvers.feed import Counts, Feed, LiveHome
 from resolvers.history import History as Ledger
 from resolvers.live import Live
+from resolvers.meters import Heard, Meters
+from resolvers.rejections import Counts as RejectedCounts
+from resolvers.rejections import Page as RejectedPage
+from resolvers.rejections import Reason, Rejection, Rejections
 from resolvers.statements import StatementLinks, Statements
 from schema.context import Context
 from server.signin import SignIn
@@ -40,6 +44,8 @@ _FIXED: Final[dict[str, tuple[str, ...]]] = {
     "with": ("PREVIOUS_PERIOD", "PREVIOUS_YEAR"),  # a mean tells of other homes
     "next": ('"PT3H"',),
     "month": ('"2030-01"', '"2030"'),
+    "since": ('"2030-01-01T00:00:00Z"',),
+    "conditions": ("[NEVER, HEARD]", "SILENT"),
 }
 """Values of the arguments that name nobody."""
 NOWHERE: Final = ("", "x", "hill.x", "Hill.a", "hill.a ", "hill", "hill.a.b", "nowhere.a", "hill.community")
@@ -71,7 +77,15 @@ class World:
             self.show(place.community.id)
         live, alerts, history = cast(Live, _Figures(self)), cast(Alerts, _Bulletins(self)), cast(Ledger, _Ledger(self))
         statements = Statements(history, self._registry, lambda home, month, _: StatementLinks(home, month, None))
-        everything = Context(self.directory, live, alerts, history=history, statements=statements)
+        everything = Context(
+            self.directory,
+            live,
+            alerts,
+            history=history,
+            statements=statements,
+            rejections=cast(Rejections, _Refusals(self)),
+            meters=cast(Meters, _Dials(self)),
+        )
         self.everything = everything
         self.sign_in = SignIn(cast(Tokens, _Porter(viewers)), everything, self.directory)
 
@@ -128,6 +142,10 @@ class _Ledger:
         state = place.state if home is None else place.homes.get(home)
         return None if state is None else make_settled(Random(repr(state)))
 
+    async def homes(self, community: str, homes: Sequence[str], *_: Any) -> dict[str, settled.Totals]:
+        found = {home: await self.summary(community, home) for home in homes}
+        return {home: totals for home, totals in found.items() if totals is not None}
+
     async def compare(self, community: str, home: str | None, *_: Any) -> settled.Comparison:
         totals = await self.summary(community, home)
         return settled.Comparison(totals=totals, baseline=totals)
@@ -135,6 +153,54 @@ class _Ledger:
     async def best_hours(self, community: str, next_ms: int) -> settled.BestHours:
         surplus_w = int(self._world.places[community].state.surplus_power_w)
         return settled.BestHours(hours=[settled.Hour(start=0, end=next_ms, surplus_wh=surplus_w, sure=0.5)])
+
+
+class _Refusals:
+    """A refused reading of each home, that tells its state."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def _all(self, community: Community) -> list[Rejection]:
+        return [
+            Rejection(
+                number,
+                home.meters[0].id,
+                home.id,
+                Rejected(
+                    reason="future",
+                    detail=repr(self._world.places[community.id].homes.get(home.id)),
+                    subject="",
+                    sequence=number,
+                    received_at=number,
+                    payload="{}",
+                ),
+            )
+            for number, home in enumerate(community.homes, 1)
+        ]
+
+    async def page(self, community: Community, _: str | None, after: int | None, first: int) -> RejectedPage:
+        return RejectedPage(self._all(community)[after or 0 :][:first], False)
+
+    async def counts(self, community: Community, since: int) -> RejectedCounts:
+        meters = tuple(one.meter for one in self._all(community))
+        reasons = [Reason("future", len(meters), since, meters)]
+        return RejectedCounts(since, since, len(meters), len(meters), reasons)
+
+
+class _Dials:
+    """Meters of which every one tells its home's state by when it was heard."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def look(self, community: Community) -> list[Heard]:
+        place = self._world.places[community.id]
+        return [
+            Heard(community.id, home, home.meters[0], state.measured_at if state else None, None, "HEARD")
+            for home in community.homes
+            for state in (place.homes.get(home.id),)
+        ]
 
 
 class _Bulletins:
