@@ -35,6 +35,12 @@ Open = Callable[[str, ZoneInfo | None], Source]
 _BORDER_S: Final = 900
 
 
+def _some(entries: tuple["Entry", ...]) -> tuple["Entry", ...]:
+    if not 0 < len(entries) <= MOST_METERS:
+        raise ValueError(f"{len(entries)} meters; a gateway serves 1 to {MOST_METERS}")
+    return entries
+
+
 def _divides(every: int) -> int:
     if every and _BORDER_S % every:
         raise ValueError(f"expected a divisor of {_BORDER_S}, so that the reading at each quarter of an hour is kept")
@@ -45,7 +51,7 @@ def _zone(name: str | None) -> str | None:
     if name is not None:
         try:
             ZoneInfo(name)
-        except (ValueError, OSError):
+        except (ValueError, OSError, KeyError):
             raise ValueError("no time zone of this name is known; expected one such as Europe/Vienna") from None
     return name
 
@@ -70,7 +76,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    meter: Annotated[tuple[Entry, ...], Field(min_length=1, max_length=MOST_METERS)]
+    meter: Annotated[tuple[Entry, ...], AfterValidator(_some)]
 
 
 def load_plan(path: Path) -> Plan:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ def open_buffer(tmp_path: Path) -> Iterator[Open]:
     """Open a buffer in one file for the test; the one before is closed."""
     buffers: list[Buffer] = []
 
-    def open_next(**options: int) -> Buffer:
+    def open_next(**options: Any) -> Buffer:
         if buffers:
             buffers.pop().close()
         buffers.append(Buffer(tmp_path / "folder" / "buffer.sqlite3", **options))
@@ -120,6 +121,7 @@ async def test_a_restart_finds_all_that_waited(open_buffer: Open) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from typing import Any
 from meters.gateways.buffer import Buffer
 
 async def main():
