@@ -53,19 +53,24 @@ def topic_of(subject: str) -> str:
 
 
 async def listen(bus: Bus, topic: str, take: Callable[[str, bytes], None]) -> Callable[[], Awaitable[None]]:
-    """Call `take` with topic and payload of what is published below a topic; return what ends it.
+    """Call `take` with topic and payload of what is published on `topic`, or below it where it ends in `/#`.
 
-    Nothing is kept for who does not listen, and while `take` runs nothing more is read. A connection
-    that comes back listens again by itself.
+    Returns what ends it. Nothing is kept for who does not listen, and while `take` runs nothing more is
+    read. A connection that comes back listens again by itself.
     """
 
     async def hand_on(message: Msg) -> None:
         take(topic_of(message.subject), message.data)
 
-    subscription = await connection_of(bus).subscribe(f"{subject_of(topic)}.>", cb=hand_on)
+    subscription = await connection_of(bus).subscribe(_filter(topic), cb=hand_on)
 
     async def end() -> None:
         if not connection_of(bus).is_closed:
             await subscription.unsubscribe()
 
     return end
+
+
+def _filter(topic: str) -> str:
+    above = topic.removesuffix("/#")
+    return subject_of(above) + ("" if above == topic else ".>")

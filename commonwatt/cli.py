@@ -15,6 +15,7 @@ from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
 from commonwatt.export import export
 from commonwatt.gateway import gateway
+from commonwatt.gateway_devices import SHELLY_HELP, TASMOTA_HELP, shelly, tasmota
 from commonwatt.meter import meter
 from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
@@ -38,6 +39,8 @@ app = typer.Typer(
 app.add_typer(registry, name="registry")
 app.add_typer(token, name="token")
 app.add_typer(nats, name="nats")
+gateway.command("shelly", help=SHELLY_HELP)(shelly)
+gateway.command("tasmota", help=TASMOTA_HELP)(tasmota)
 app.add_typer(gateway, name="gateway")
 app.add_typer(meter, name="meter")
 app.add_typer(contract, name="schema")

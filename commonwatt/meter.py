@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -98,7 +99,9 @@ def _opened(
 
 def _others(settings: Settings) -> "Mapping[str, Callable[[str], Source]]":
     """Return the kinds of sources that are no lines, each with what makes one from its name."""
-    return {}
+    from commonwatt.gateway_devices import topic_source
+
+    return {"mqtt": partial(topic_source, settings)}
 
 
 def _zone(name: str | None) -> "ZoneInfo | None":

@@ -112,6 +112,14 @@ def load_devices(path: Path) -> tuple[Device, ...]:
         raise OptionError("\n".join(f"{path}: {line}" for line in describe(error))) from None
 
 
+def device_of(**values: object) -> Device:
+    """Return a device from options of these names; raise OptionError with the one that is wrong."""
+    try:
+        return Device.model_validate(values)
+    except ValidationError as error:
+        raise OptionError("\n".join(f"--{line}" for line in describe(error))) from None
+
+
 class Devices:
     """Turns messages of devices into readings; remembers what each channel said last."""
 

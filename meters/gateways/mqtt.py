@@ -55,7 +55,7 @@ class DeviceSource:
 
     async def read(self) -> AsyncIterator[Given]:
         """Yield what the devices' messages become. Raises SourceLostError where NATS is not there."""
-        prefixes = dict.fromkeys(prefix for device in self._devices for prefix in device.prefixes)
+        prefixes = dict.fromkeys(f"{prefix}/#" for device in self._devices for prefix in device.prefixes)
         known = Devices(self._devices)
         async with AsyncExitStack() as stack:
             async for topic, payload, received in _heard(stack, self._settings, prefixes, self._now):
@@ -84,8 +84,9 @@ class TopicSource:
                 async for given in _stored(stack, self._settings, subject_of(self._topic)):
                     yield given
                 return
-            prefix = self._topic.rpartition("/")[0] if self._topic.endswith("/SENSOR") else self._topic
-            async for topic, payload, received in _heard(stack, self._settings, [prefix], self._now):
+            whole = self._topic.endswith("/SENSOR") or _SHELLY.fullmatch(self._topic)
+            wanted = self._topic if whole else f"{self._topic}/#"
+            async for topic, payload, received in _heard(stack, self._settings, [wanted], self._now):
                 for given in self.given(topic, payload, received):
                     yield given
 
@@ -132,9 +133,9 @@ def _doubts(reading: Reading) -> tuple[str, ...]:
 
 
 async def _heard(
-    stack: AsyncExitStack, settings: NatsSettings, prefixes: Iterable[str], now: Now
+    stack: AsyncExitStack, settings: NatsSettings, topics: Iterable[str], now: Now
 ) -> AsyncIterator[_Message]:
-    """Yield messages below some topics as they come."""
+    """Yield messages on some topics as they come."""
     bus = await _connected(stack, settings)
     waiting: asyncio.Queue[_Message] = asyncio.Queue(MOST_WAITING)
     dropped = 0
@@ -148,8 +149,8 @@ async def _heard(
                 log.warning("messages of devices dropped, there are too many", count=dropped)
         waiting.put_nowait((topic, payload, now()))
 
-    for prefix in prefixes:
-        await listen(bus, prefix, take)
+    for topic in topics:
+        await listen(bus, topic, take)
     while True:
         yield await waiting.get()
 

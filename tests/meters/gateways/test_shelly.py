@@ -10,7 +10,7 @@ import pytest
 from meters.gateways.shelly import measured
 from meters.gateways.source import Register
 
-EM = {
+EM: dict[str, Any] = {
     "id": 0,
     "a_current": 4.029,
     "a_voltage": 236.1,
