@@ -41,6 +41,7 @@ class Metrics:
         self.published = Counter("commonwatt_gateway_published", "Messages stored in READINGS", registry=self.registry)
         self.waiting = Gauge("commonwatt_gateway_waiting", "Messages that wait for NATS", registry=self.registry)
         self.bytes = Gauge("commonwatt_gateway_waiting_bytes", "Their size", registry=self.registry)
+        self.on_disk = Gauge("commonwatt_gateway_on_disk", "Those of them that are on disk", registry=self.registry)
         self.dropped = Counter(
             "commonwatt_gateway_dropped", "Messages dropped, the oldest of a full buffer", registry=self.registry
         )

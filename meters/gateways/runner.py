@@ -163,6 +163,7 @@ class Gateway:
             self._settle()
             self._metrics.waiting.set(len(self._buffer))
             self._metrics.bytes.set(self._buffer.size)
+            self._metrics.on_disk.set(self._buffer.kept)
             self._metrics.dropped.inc(self._buffer.dropped - dropped)
             dropped = self._buffer.dropped
 
