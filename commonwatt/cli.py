@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
@@ -27,7 +25,7 @@ from commonwatt.statement import statement
 from commonwatt.tokens import token
 
 if TYPE_CHECKING:
-    from commonwatt.up import Addresses, Demo
+    from commonwatt.up import Addresses
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,6 +81,7 @@ def up(
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
 ) -> None:
     """Run everything."""
+    from commonwatt.greeting import greet
     from commonwatt.up import UpOptions, demo_of, run_up
 
     assert host is not None
@@ -104,35 +103,9 @@ def up(
     )
 
     def show(addresses: "Addresses") -> None:
-        _show_addresses(addresses, demo_of(settings, options))
+        greet(addresses, demo_of(settings, options), data_dir)
 
     run("up", settings, lambda: run_up(options, show))
-
-
-def _show_addresses(addresses: "Addresses", demo: "Demo") -> None:
-    """Say where everything is; the links carry tokens in their fragments, which no server sees."""
-    url = addresses.url
-    home, member, operator = demo
-    rows = (
-        ("GraphiQL", f"{url}/graphql" + (f"#token={operator}" if operator else "")),
-        ("Watch", f"{url}/watch/" + (f"#home={home}&token={member}" if member else "")),
-        ("Health", f"{url}/health"),
-        ("Ready", f"{url}/ready"),
-        ("Metrics", f"{url}/metrics"),
-        ("NATS", addresses.nats),
-        ("MQTT", addresses.mqtt),
-    )
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print("\n[bold]Commonwatt is up.[/bold] Ctrl-C ends it.\n", markup=True)
-    for what, where in rows:
-        console.print(Text.assemble((f"{what:<10}", "bold"), where))
-    if member:
-        console.print(
-            f"\nFor a day the links sign in: GraphiQL as the operator, the watch as home {home}. "
-            "Other tokens: commonwatt token issue --help"
-        )
-    sign_in = f"COMMONWATT_TOKEN={member} " if member else ""
-    console.print(f"\nIn another terminal: {sign_in}commonwatt watch --url {url} --home {home}\n")
 
 
 @app.command(

@@ -104,13 +104,22 @@ async def test_its_links_sign_in_and_no_log_holds_a_token(grow: Grow) -> None:
     verified = {claims["sub"]: claims for claims in (shown(tree, text) for text in (member, tree.operator))}
     assert set(verified) == {"home:home-01", "operator:"}
     assert {claims["exp"] - claims["iat"] for claims in verified.values()} == {86_400}
-    (hint,) = [line for line in tree.out.splitlines() if "commonwatt watch" in line]
-    assert hint.endswith(f": COMMONWATT_TOKEN={member} commonwatt watch --url {tree.url} --home demo.home-01")
+    said = [line.strip() for line in tree.out.splitlines() if line.startswith("  ")]
+    assert said[1] == f"commonwatt watch --url {tree.url} --home demo.home-01"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    words = f"{said[0]} && {said[1]} --once"
+    watched = run_in_shell(words, environment(PATH=path))
+    assert (watched.returncode, "my share" in watched.stdout) == (0, True), watched.stderr
     tree.signal(signal.SIGTERM)
     assert await tree.exit_code() == 0
     assert "serving" in tree.log
     assert "eyJ" not in tree.log
     assert "PRIVATE" not in tree.log
+
+
+def run_in_shell(words: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what a person would type."""
+    return subprocess.run(words, shell=True, capture_output=True, text=True, timeout=60, env=variables)
 
 
 def shown(tree: Tree, token: str) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class Tree:
 
         async def says_so() -> bool:
             assert self.ended is None, self.log
-            return set(self._addresses()) == {"GraphiQL", "Watch", "NATS"}
+            return set(self._addresses()) == {"GraphiQL", "Watch", "NATS", "MQTT"}
 
         await eventually(says_so, timeout=60)
 
