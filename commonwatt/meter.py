@@ -42,7 +42,7 @@ meter = typer.Typer(
 @with_nats
 def look(
     settings: Settings,
-    sources: Annotated[list[str], typer.Argument(help="What to look at.", metavar="SOURCE...")],
+    sources: Annotated[list[str], typer.Argument(help="What to look at.", metavar="SOURCE")],
     zone: Annotated[
         str | None, typer.Option(help="Time zone of a P1 meter's clock.", show_default="where meters of its kind are")
     ] = None,

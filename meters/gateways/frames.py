@@ -24,6 +24,11 @@ class Frames:
         self._forgiven = _STRETCH
         """Bytes outside of frames that are no fault: of a frame joined in its middle."""
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait for more."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the pieces that `data` completes, frames and others."""
         self._held += data

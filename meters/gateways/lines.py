@@ -6,6 +6,7 @@ A line knows nothing of what it carries. Each says in one sentence why it is los
 import asyncio
 import errno
 import os
+import socket
 import stat
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -236,7 +237,7 @@ def _file(where: str) -> FileLine | StandardInput:
 def _trouble(error: Exception) -> str:
     """Say what the operating system refused, and what helps."""
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, OSError) and error.__class__.__name__ == "gaierror":
+    if isinstance(error, socket.gaierror):
         return "the name is unknown; is it spelt right? An address such as 10.0.0.5 needs no name"
     said = {
         errno.EACCES: "permission denied; let this user read it: sudo usermod -aG dialout $USER, then sign in again",

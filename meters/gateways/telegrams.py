@@ -26,6 +26,11 @@ class Telegrams:
         self._forgiven = _STRETCH
         """Bytes outside of telegrams that are no fault: of a telegram joined in its middle, of a meter's trailer."""
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait for more."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the pieces that `data` completes, telegrams and others."""
         self._held += data
