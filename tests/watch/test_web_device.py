@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from tests.watch.web_browser import cases, chromium, module_page
 
-CASES = cases()
+CASES, HOURS = cases("device.json"), cases("hours.json")
 START_MS = 1_900_000_000_000
 RUN = """
 async ({steps, start}) => {
@@ -21,7 +21,9 @@ async ({steps, start}) => {
     const [next, commands] = after(state, event, now);
     const kept = JSON.stringify(state) === before;
     state = next;
-    return { commands, state, view: view(state, now), kept };
+    const seen = view(state, now);
+    if (seen.figures && "hours" in seen.figures) seen.figures = { hours: seen.figures.hours?.length ?? 0 };
+    return { commands, state, view: seen, kept };
   });
 }
 """
@@ -33,7 +35,7 @@ def page() -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", CASES["cases"] + HOURS["cases"], ids=lambda case: case["name"])
 def test_the_machine_does_what_each_case_expects(page: Page, case: dict[str, Any]) -> None:
     for step, got in zip(case["steps"], page.evaluate(RUN, {"steps": case["steps"], "start": START_MS}), strict=True):
         what = (step["at"], step["event"])
@@ -72,16 +74,18 @@ def test_an_operation_that_failed_is_not_begun_again_by_a_battery_that_changes(p
 
 
 def test_each_mode_asks_as_the_table_says(page: Page) -> None:
+    modes = CASES["modes"] + HOURS["modes"]
     asked = page.evaluate(
         """async (modes) => {
           const { asked } = await import("/src/modes.js");
           const target = { kind: "home", id: "demo.home-01" };
           return modes.map(({ mode, screen, low }) => asked({ mode, low, target, before: screen, way: "socket" }));
         }""",
-        CASES["modes"],
+        modes,
     )
-    for row, got in zip(CASES["modes"], asked, strict=True):
-        known = got["variables"] | {"silence": got.get("silence"), "cadence": got.get("cadence")}
+    for row, got in zip(modes, asked, strict=True):
+        silence = None if got["once"] else got.get("silence")  # of an answer; the table has that of a subscription
+        known = got["variables"] | {"silence": silence, "cadence": got.get("cadence")}
         names = ("every", "maxSilence", "homeStep", "communityStep", "energyStep", "silence", "cadence")
         assert {name: known.get(name) for name in names} == {name: row[name] for name in names}, row
 
@@ -125,13 +129,17 @@ def test_money_is_written_as_each_case_expects(page: Page) -> None:
     assert written == [[what, text] for _, _, what, text in CASES["texts"]["money"]]
 
 
-@pytest.mark.parametrize("case", CASES["texts"]["rows"], ids=lambda case: f"{case['kind']} {case['screen']}")
+@pytest.mark.parametrize(
+    "case",
+    CASES["texts"]["rows"] + HOURS["texts"]["rows"],
+    ids=lambda case: f"{case['kind']} {case['screen']} {case['rows'][0][1]}",
+)
 def test_a_screen_has_the_rows_that_each_case_expects(page: Page, case: dict[str, Any]) -> None:
     rows = page.evaluate(
-        """async ({ kind, screen, data }) => {
+        """async ({ kind, screen, data, zone }) => {
           const { readResult } = await import("/src/reading.js");
           const { rowsOf } = await import("/src/rows.js");
-          return rowsOf(kind, screen, readResult(screen, kind, { [kind]: data }).figures);
+          return rowsOf(kind, screen, readResult(screen, kind, { [kind]: data }).figures, zone);
         }""",
         case,
     )

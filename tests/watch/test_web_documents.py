@@ -26,12 +26,16 @@ TIME = "2030-03-17T17:46:40Z"
 DAY = {"imported": 4200, "shared": 1800, "saved": "84.5", "currency": "EUR"}
 HOME = {"light": "GREEN", "quality": "MEASURED", "measuredAt": TIME}
 COMMUNITY = {"light": "GREEN", "measuredAt": TIME}
+HOUR = {"start": "2030-03-17T18:00:00Z", "end": "2030-03-17T19:00:00Z", "surplus": 1200, "sure": 0.8}
+BEST = {"bestHours": {"hours": [HOUR], "reason": None}}
 FIGURES = {"surplusPower": 1000, "trend": "RISING"}
 DATA: dict[str, dict[str, Any]] = {
     "HomeGlance": {"home": {**HOME, "community": FIGURES, "sharedPower": 300}},
     "HomeToday": {"home": {**HOME, "today": DAY}},
     "CommunityGlance": {"community": {**COMMUNITY, **FIGURES, "sharedPower": 300}},
     "CommunityToday": {"community": {**COMMUNITY, "today": DAY}},
+    "HomeHours": {"home": {"community": BEST}},
+    "CommunityHours": {"community": BEST},
 }
 CHANGED = {
     "light": "RED",
@@ -40,6 +44,9 @@ CHANGED = {
     "trend": "FALLING",
     "saved": "-3",
     "currency": "CHF",
+    "start": "2030-03-17T17:00:00Z",
+    "end": "2030-03-17T20:00:00Z",
+    "sure": 0.6,
 }
 READ = """
 async ([kind, screen, data]) => {
@@ -49,6 +56,7 @@ async ([kind, screen, data]) => {
     get(of, name) {
       const value = of[name];
       const inner = value !== null && typeof value === "object";
+      if (Array.isArray(value)) return value.map((one) => watched(one, `${path}${name}.`));
       if (typeof name === "string" && !inner && name in of) read.add(path + name);
       return inner ? watched(value, `${path}${name}.`) : value;
     },
@@ -66,7 +74,7 @@ async ([kind, screen, data]) => {
   let state = initial();
   const tell = (event) => { [state] = after(state, event, now); };
   const look = () => {
-    const seen = { ...view(state, now), kind, title: "x", pairing: null, left: 0, breadth: 1 };
+    const seen = { ...view(state, now), kind, title: "x", pairing: null, left: 0, breadth: 1, zone: 0 };
     return [lightOf(seen), seen.state, draw(seen)];
   };
   tell({ type: "start", target: { kind, id: "x" } });
@@ -143,9 +151,13 @@ def test_a_field_that_changes_changes_the_face(page: Page, name: str, field: str
     *above, last = field.split(".")
     parent = changed[kind]
     for step in above:
-        parent = parent[step]
+        parent = parent[step][0] if step == "hours" else parent[step]
     parent[last] = CHANGED.get(last, 7000)
-    faces = [page.evaluate(FACES, [kind, what, data]) for data in (DATA[name], changed)]
+    before = copy.deepcopy(DATA[name])
+    if last == "reason":  # there is one where there are no hours
+        for data, reason in ((changed, "too few days"), (before, None)):
+            data[kind].get("community", data[kind])["bestHours"] |= {"hours": [], "reason": reason}
+    faces = [page.evaluate(FACES, [kind, what, data]) for data in (before, changed)]
     assert faces[0] != faces[1]
 
 

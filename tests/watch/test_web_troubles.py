@@ -282,6 +282,52 @@ def test_a_result_with_nulls_and_errors_is_shown_and_said_to_be_incomplete(page:
     expect(page.locator("#face")).to_contain_text("no share today")
 
 
+def best(*hours: tuple[int, int, float], reason: str | None = None) -> dict[str, object]:
+    """Return a forecast: hours of a day by UTC, Wh, sure."""
+    shown = [
+        {
+            "start": f"2030-03-17T{at:02}:00:00Z",
+            "end": f"2030-03-17T{at + 1:02}:00:00Z",
+            "surplus": surplus,
+            "sure": sure,
+        }
+        for at, surplus, sure in hours
+    ]
+    return {"home": {"community": {"bestHours": {"hours": shown, "reason": reason}}}}
+
+
+def test_the_best_hours_are_those_of_the_clock_on_the_wrist(browser: Browser, site: Site) -> None:
+    site.show()
+    forecast = best((8, 900, 0.6), (9, -100, 0.1), (11, 2000, 0.9), (12, 2500, 0.8))
+    with watched(browser, allowed=FAILING, timezone_id="Asia/Kolkata") as page:
+
+        def answer(socket: WebSocketRoute, id: str) -> None:
+            hours = payloads[-1]["operationName"] == "HomeHours"
+            socket.send(result(id, data=forecast if hours else a_glance()))
+            if hours:
+                socket.send(json.dumps({"id": id, "type": "complete"}))
+
+        payloads = answering(page, answer)
+        page.goto(site.link())
+        live(page)
+        page.keyboard.press("ArrowLeft")
+        rows = ["best hours", "13:30–14:30 h", "+900 Wh perhaps", "16:30–18:30 h", "+4.5 kWh likely", "0 s old"]
+        expect(page.locator("#face text")).to_have_text(rows)
+        told(page, r"; 13:30–14:30 h \+900 Wh perhaps; 16:30–18:30 h \+4.5 kWh likely; 0 s old$")
+        expect(page.locator("#spoken")).to_have_text(re.compile(r"16:30–18:30 h \+4.5 kWh likely"))
+        forecast = best(reason="14 days of settled data are needed")
+        page.keyboard.press("ArrowRight")
+        live(page)
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator("#face text").nth(2)).to_have_text("14 days of settled data")
+        told(page, "; best hours – 14 days of settled data are needed; 0 s old$")
+        forecast = {"home": {"community": {"bestHours": {"hours": "soon", "reason": None}}}}
+        page.keyboard.press("ArrowRight")
+        live(page)
+        page.keyboard.press("ArrowLeft")
+        told(page, r"not understood for .* \(hours is no list\).*14 days of settled data")
+
+
 def test_a_server_that_fails_is_tried_again(page: Page, site: Site) -> None:
     error = {"message": "internal error; quote the reference 7f", "extensions": {"code": "INTERNAL"}}
     asked: list[str] = []

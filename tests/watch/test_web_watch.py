@@ -58,7 +58,7 @@ class Sockets:
     def asked(self) -> list[tuple[str, Any]]:
         """Each subscription that was asked for: the operation, and how often at the most."""
         payloads = [message["payload"] for message in self.said if message["type"] == "subscribe"]
-        return [(payload["operationName"], payload["variables"]["every"]) for payload in payloads]
+        return [(payload["operationName"], payload["variables"].get("every")) for payload in payloads]
 
 
 def live(page: Page, light: str = "GREEN") -> None:
@@ -116,6 +116,27 @@ def test_arrow_keys_turn_to_today_and_back_on_one_socket(page: Page, site: Site)
     expect(page.locator(".number")).to_have_text("+1.00")
     assert sockets.asked == [("HomeGlance", "PT1S"), ("HomeToday", "PT1M"), ("HomeGlance", "PT1S")]
     assert [message["type"] for message in sockets.said].count("complete") == 2
+    assert sockets.opened == 1
+
+
+def test_the_best_hours_come_after_today_and_ambient_never_shows_them(page: Page, site: Site) -> None:
+    sockets = Sockets(page)
+    page.goto(site.link())
+    live(page)
+    page.keyboard.press("ArrowLeft")
+    face = page.locator("#face")
+    expect(face).to_have_attribute("aria-label", re.compile("incomplete: .*; best hours –;"))  # nothing is settled
+    expect(page.locator("#spoken")).to_have_text(re.compile("; best hours –;"))
+    expect(page.locator(TEXTS).first).to_have_text(re.compile("^best hours"))
+    page.keyboard.press("a")
+    expect(page.locator("html")).to_have_attribute("data-mode", "ambient")
+    expect(page.locator(".number")).to_have_text("+2.00")
+    page.keyboard.press("a")
+    expect(page.locator(TEXTS).first).to_have_text(re.compile("^best hours"))
+    page.keyboard.press("ArrowRight")
+    live(page)
+    asked = [("HomeGlance", "PT1S"), ("HomeHours", None), ("HomeGlance", "PT5M"), ("HomeHours", None)]
+    assert sockets.asked == [*asked, ("HomeGlance", "PT1S")]
     assert sockets.opened == 1
 
 

@@ -90,8 +90,8 @@ def module_page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
-def cases() -> dict[str, Any]:
-    """Return what all implementations of the device are held to."""
-    path = Path(__file__).with_name("device.json")
+def cases(name: str) -> dict[str, Any]:
+    """Return what all implementations of the device are held to, from a file beside this one."""
+    path = Path(__file__).with_name(name)
     known: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return known

@@ -52,6 +52,8 @@ GALLERY: Final[dict[str, tuple[dict[str, Any], Literal["dark", "light"], str]]] 
     "yellow": (VIEWS["yellow"], "dark", "round"),
     "red": (VIEWS["red"], "dark", "round"),
     "today": (VIEWS["today"], "dark", "round"),
+    "hours": (VIEWS["hours"], "dark", "round"),
+    "hours-old": (VIEWS["hours, old"], "dark", "round"),
     "ambient": (view(mode="ambient", state="recent", age=240_000), "dark", "round"),
     "gone": (VIEWS["trouble gone"], "dark", "round"),
     "unknown": (nothing("unknown", reason="there is no home 'demo.home-99'", title="demo.home-99"), "dark", "round"),

@@ -4,6 +4,20 @@ from typing import Any, Final
 
 GLANCE: Final = {"surplus": 1240, "share": 320, "trend": "RISING"}
 TODAY: Final = {"imported": 4200, "shared": 1800, "saved": "84.2", "currency": "EUR"}
+_DAY: Final = 1_900_000_000_000 // 86_400_000 * 86_400_000
+
+
+def forecast(*stretches: tuple[int, int, int, float], reason: str | None = None) -> dict[str, Any]:
+    """Return the figures of the hours screen: of stretches from an hour to another, so many Wh an hour, so sure."""
+    hours = [
+        {"start": _DAY + at * 3_600_000, "end": _DAY + (at + 1) * 3_600_000, "surplus": surplus, "sure": sure}
+        for begin, end, surplus, sure in stretches
+        for at in range(begin, end)
+    ]
+    return {"hours": hours, "reason": reason}
+
+
+HOURS: Final = forecast((7, 8, 900, 0.6), (12, 15, 2000, 0.9), (16, 18, 1200, 0.8))
 LONG: Final = "HTTP status 502: the gateway in front of the server could not reach it in time"
 
 
@@ -28,6 +42,13 @@ def view(**changes: Any) -> dict[str, Any]:
         "since": "10:42",
     }
     return fields | changes
+
+
+def hours(**changes: Any) -> dict[str, Any]:
+    """Return the view of the best hours, by the clock of UTC."""
+    return view(
+        **{"screen": "hours", "state": "recent", "age": 1_500_000, "light": None, "figures": HOURS, "zone": 0} | changes
+    )
 
 
 def pairing(phase: str) -> dict[str, Any]:
@@ -82,6 +103,16 @@ VIEWS: Final = {
         figures={"imported": 9_999_000, "shared": 9_998_000, "saved": "-123456789", "currency": "EUR"},
     ),
     "today, old": {**trouble("gone"), "screen": "today", "figures": TODAY},
+    "hours": hours(),
+    "hours, one": hours(figures=forecast((11, 16, 2400, 0.8))),
+    "hours, none": hours(figures=forecast((11, 16, -2400, 0.8))),
+    "hours, not known": hours(figures=forecast(reason="14 days of settled data are needed, there are 3")),
+    "hours, a long reason": hours(figures=forecast(reason=LONG)),
+    "hours, long": hours(zone=330, figures=forecast(*((at, at + 2, 9_999_000, 0.9) for at in (10, 13, 16)))),
+    "hours, old": hours(state="old", age=7_200_000, trouble="gone", reason="no answer in time", **{"for": 700_000}),
+    "hours, nothing": hours(state="none", age=None, figures=None),
+    "hours, nothing and a trouble": {**nothing("gone"), "screen": "hours"},
+    "hours, incomplete": hours(trouble="incomplete", reason="the history is away", figures=forecast()),
     "receipt": view(screen="receipt"),
     "a long receipt": view(
         screen="receipt",

@@ -15,7 +15,7 @@ export function initial() {
   return {
     mode: "off", want: "foreground", target: null, screen: "glance", before: "glance", network: true, low: false,
     link: "idle", reason: "", since: 0, ways: ["socket"], way: "socket", turned: 0, open: "none", opened: 0, asks: null,
-    operation: 0, active: false, failures: 0, tries: 0, refusals: 0, due: null, awaited: null,
+    operation: 0, active: false, over: false, failures: 0, tries: 0, refusals: 0, due: null, awaited: null,
     token: null, paired: false, clock_off: 0, pairing: null, readings: {}, light: null, tapped: -Infinity,
   };
 }
@@ -98,7 +98,7 @@ const ON = {
     if (due === null || turn.now.steady < due) return;
     if (awaited === "poll") pollAgain(turn);
     else if (awaited === "answer" && isPairing(turn.s)) loseAnswer(turn);
-    else if (awaited === "retry" && turn.s.open === "open") turn.subscribe();
+    else if (["retry", "cadence"].includes(awaited) && turn.s.open === "open") turn.subscribe();
     else if (awaited === "retry" || awaited === "cadence") turn.attempt();
     else if (awaited === "silence" && turn.s.asks.how === "socket") {
       turn.do("ping");
@@ -159,6 +159,10 @@ const ON = {
     const { s } = turn;
     if (id !== s.operation || !s.active) return;
     s.active = false;
+    if (s.asks.once && !errors.length && s.link === "live") {
+      s.over = true;
+      return turn.waitCadence();
+    }
     const began = s.link === "live" ? s.since : null;
     if (errors.length) turn.link(...ofErrors(errors));
     else if (CALM.includes(s.link)) turn.link("gone", "the server ended the subscription");

@@ -4,11 +4,11 @@
 // order of a glance: the light, the surplus and my share of it, the trend, the age. The light is as large as the face:
 // a shape, a word and a colour. What is old has lost all three, and its age stands where the word was.
 
-import { energy, money, power, signed } from "./figures.js";
+import { energy, money, NOTHING, power, signed } from "./figures.js";
 import { outline, width } from "./outline.js";
 import { drawPairing } from "./pairing-face.js";
 import { drawReceipt } from "./receipt-face.js";
-import { ageOf, LIGHTS, TRENDS, way } from "./rows.js";
+import { ageOf, LIGHTS, rowsOf, TRENDS, way } from "./rows.js";
 import { arc, penOf } from "./strokes.js";
 import { words } from "./trouble.js";
 
@@ -32,6 +32,7 @@ export function draw(view) {
   if (view.trouble === "pairing") return drawPairing(pen, view.pairing, view.left);
   if (view.screen === "receipt") return drawReceipt(pen, view.receipt, view.since);
   if (!view.figures && view.trouble) return drawTrouble(pen, words(view), view.trouble);
+  if (view.screen === "hours") return drawHours(pen, view);
   return view.screen === "today" ? drawToday(pen, view) : drawGlance(pen, view);
 }
 
@@ -72,6 +73,34 @@ function drawToday(pen, view) {
     column(pen, 127, y[3], energy(imported), "drawn"),
     column(pen, 271, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
     ...(notice ? tell(pen, notice, "UNKNOWN", 307, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
+  ];
+}
+
+function drawHours(pen, view) {
+  const notice = words(view);
+  const rows = rowsOf(view.kind, "hours", view.figures ?? { hours: null, reason: null }, view.zone);
+  return [
+    ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
+    pen.line("soft", 84, 25, notice && view.figures ? `best hours, ${ageOf(view)}` : "best hours", 220),
+    ...(view.figures?.hours?.length && rows[0][1] !== "none" ? stretches(pen, rows, notice) : without(pen, rows[0])),
+    ...(notice ? tell(pen, notice, "UNKNOWN", 281, view.trouble) : [pen.line("soft", 350, 25, ageOf(view))]),
+  ];
+}
+
+/** Each stretch on two lines, on one where something else is to be told, in the middle. */
+function stretches(pen, rows, notice) {
+  const high = notice ? 46 : 74;
+  const top = (notice ? 178 : 207) - (high * (rows.length - 1)) / 2;
+  return rows.flatMap(([hours, surplus, sure], i) => (notice
+    ? [pen.value(top + high * i, 32, [hours, surplus], sure, 310)]
+    : [pen.line("strong", top + high * i, 38, hours), pen.line("soft", top + 26 + high * i, 23, `${surplus} ${sure}`)]));
+}
+
+function without(pen, [, what, why]) {
+  const said = what === NOTHING ? pen.wrap(why, 25, [325, 325, 300]) : [];
+  return [
+    pen.line("strong", 168, 44, what === NOTHING ? what : `${what} ${why}`),
+    ...said.map((text, i) => pen.line("plain", 204 + 30 * i, 25, text)),
   ];
 }
 

@@ -10,7 +10,7 @@ import { findPlaces, listPlaces } from "./places.js";
 import { observe } from "./platform.js";
 import { Receipt } from "./receipt.js";
 
-const SCREENS = ["glance", "today"]; // and the best hours, once the schema has them
+const SCREENS = ["glance", "today", "hours"];
 const AGAIN_MS = 10_000;
 
 const base = new URL("../", location.href);

@@ -53,7 +53,8 @@ export class Page {
 
   /** Say what matters, once: figures alone would never let a listener finish. */
   #speak(view, said) {
-    const gist = [view.screen, lightOf(view), view.figures?.trend, view.trouble, view.pairing?.phase].join();
+    const forecast = JSON.stringify(view.figures?.hours);
+    const gist = [view.screen, lightOf(view), view.figures?.trend, forecast, view.trouble, view.pairing?.phase].join();
     if (gist !== this.#gist && !this.#document.hidden) set(this.at("spoken"), "textContent", said);
     this.#gist = gist;
   }

@@ -1,12 +1,14 @@
 // What a result says: the fields of a screen's document, checked. Pure; nonsense is a TypeError that names the field.
 
 import { isObject } from "./answer.js";
+import { printable } from "./verdict.js";
 
+const MOST_HOURS = 48;
 const LIGHTS_KNOWN = ["GREEN", "YELLOW", "RED"];
 const ZONED = /(Z|[+-]\d\d:\d\d)$/;
 const TRENDS_KNOWN = ["RISING", "STEADY", "FALLING"];
 
-/** Return {data, light, current, measured (ms since 1970, or null), figures}; null where the server has no data yet. */
+/** Return {data, light (null of a forecast), current, measured (ms since 1970, or null), figures}; null where the server has no data yet. */
 export function readResult(screen, kind, data) {
   const root = object(data, kind);
   return root.live === null ? null : readLive(screen, kind, "live" in root ? object(root, "live") : root);
@@ -28,6 +30,7 @@ export function readKept(kept, kind) {
 }
 
 function readLive(screen, kind, data) {
+  if (screen === "hours") return { data, light: null, current: true, measured: null, figures: forecast(kind === "home" ? object(data, "community") : data) };
   const light = LIGHTS_KNOWN.includes(word(data, "light")) ? data.light : "UNKNOWN";
   return {
     data,
@@ -52,6 +55,18 @@ function today(live) {
   const day = object(live, "today");
   const [saved, currency] = ["saved", "currency"].map((name) => (day[name] === null ? null : word(day, name)));
   return { imported: number(day, "imported"), shared: number(day, "shared"), saved, currency };
+}
+
+function forecast(community) {
+  if (community.bestHours === null) return { hours: null, reason: null };
+  const best = object(community, "bestHours");
+  if (best.hours !== null && !Array.isArray(best.hours)) throw new TypeError("hours is no list");
+  const hours = best.hours?.slice(0, MOST_HOURS).map((hour) => {
+    const [start, end] = ["start", "end"].map((name) => time(isObject(hour) ? hour : {}, name));
+    return { start, end, surplus: number(hour, "surplus"), sure: number(hour, "sure") };
+  });
+  if (hours?.some((hour) => Object.values(hour).includes(null))) throw new TypeError("a part of an hour is null");
+  return { hours: hours ?? null, reason: best.reason === null ? null : printable(word(best, "reason")) };
 }
 
 function object(fields, name) {

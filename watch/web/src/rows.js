@@ -1,13 +1,15 @@
 // A screen in words: its figures row by row, and all of it in one sentence for whoever listens. Pure.
 
 import { energy, money, NOTHING, power, signed, size, span } from "./figures.js";
+import { rowsOfHours } from "./hours.js";
 import { sentence, words } from "./trouble.js";
 
 export const LIGHTS = { GREEN: "use it now", YELLOW: "as you like", RED: "better wait", UNKNOWN: "not known" };
 export const TRENDS = { RISING: "↗ rising", STEADY: "→ steady", FALLING: "↘ falling" };
 
-/** Return [what, how much, what the sign or the place means] of each figure, in the order of a glance. */
-export function rowsOf(kind, screen, figures) {
+/** Return [what, how much, what the sign or the place means] of each figure, in the order of a glance; `zone` as in hours.js. */
+export function rowsOf(kind, screen, figures, zone) {
+  if (screen === "hours") return rowsOfHours(figures, zone);
   const home = kind === "home";
   if (screen === "today") {
     const [what, ...amount] = money(figures.saved, figures.currency);
@@ -51,7 +53,7 @@ export function receiptRows({ in: received, out, messages, wakeups, parse_us }) 
 export function say(view) {
   const notice = words(view);
   const light = view.light && `${view.light.toLowerCase()}, ${LIGHTS[view.light]}`;
-  const rows = view.figures ? rowsOf(view.kind, view.screen, view.figures) : [];
+  const rows = view.figures ? rowsOf(view.kind, view.screen, view.figures, view.zone) : [];
   const parts = [view.title, notice && sentence(notice), light, ...rows.map((row) => row.filter(Boolean).join(" ")), ageOf(view)];
   return parts.filter(Boolean).join("; ");
 }

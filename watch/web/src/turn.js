@@ -44,7 +44,7 @@ export class Turn {
 
   hang() {
     if (this.s.open !== "none" || this.asking) this.do("close");
-    Object.assign(this.s, { open: "none", active: false });
+    Object.assign(this.s, { open: "none", active: false, over: false });
     this.await(null);
   }
 
@@ -65,19 +65,19 @@ export class Turn {
   settleRequests(asks, eager) {
     const before = this.s.asks;
     if (this.asking && isSame(before, asks)) return void (this.s.asks = asks);
-    if (this.s.awaited === "cadence" && before.cadence === asks.cadence && !eager) return;
+    if (this.s.awaited === "cadence" && isSame(before, asks) && before.cadence === asks.cadence && !eager) return;
     if (this.s.open !== "none") this.hang();
     this.s.asks = asks;
-    if (eager || !(asks.screen in this.s.readings)) this.attempt();
+    if (eager || !(asks.screen in this.s.readings) || (asks.once && !isSame(before, asks))) this.attempt();
     else this.waitCadence();
   }
 
   settleConnection(asks, eager) {
     const { s } = this;
-    const same = isSame(s.asks, asks);
+    const same = isSame(s.asks, asks) && s.asks.cadence === asks.cadence;
     if (this.asking) this.hang();
     if (s.open === "open" && asks.how === "socket" && s.asks.how === "socket") {
-      if (s.awaited === "retry" ? !eager : same) return;
+      if (s.awaited === "retry" ? !eager : same && !(s.over && eager)) return;
       if (s.active) this.do("complete", { id: s.operation });
       this.subscribe();
       if (s.link === "live") this.link("waiting");
@@ -108,7 +108,7 @@ export class Turn {
   /** Begin an operation: what is heard from now on is its. */
   ask(type, fields) {
     const { s } = this;
-    Object.assign(s, { operation: s.operation + 1, active: true });
+    Object.assign(s, { operation: s.operation + 1, active: true, over: false });
     this.do(type, { id: s.operation, document: s.asks.document, variables: s.asks.variables, ...fields });
   }
 
@@ -183,9 +183,9 @@ export class Turn {
   hear(reading) {
     const { s, now } = this;
     const late = s.light === "YELLOW" || s.light === "RED";
-    Object.assign(s, { light: reading.light, refusals: 0 });
+    Object.assign(s, { light: reading.light ?? s.light, refusals: 0 });
     s.readings = { ...s.readings, [s.asks.screen]: { ...reading, wall: now.wall, steady: now.steady, operation: s.operation } };
-    if (late && s.light === "GREEN" && now.steady - s.tapped >= TAP_MS) {
+    if (late && reading.light === "GREEN" && now.steady - s.tapped >= TAP_MS) {
       s.tapped = now.steady;
       this.do("tap");
     }

@@ -30,8 +30,9 @@ function currency(state, reading, heard) {
   if (!reading) return "none";
   if (!reading.current || reading.operation === null || !CALM.includes(state.link)) return "old";
   const open = state.open === "open" && state.link === "live" && reading.operation === state.operation;
-  if (state.mode === "foreground" && open) return "live";
-  return heard <= recency(state) ? "recent" : "old";
+  const forecast = reading.light === null; // which is of what will be, and never live
+  if (state.mode === "foreground" && open && !forecast) return "live";
+  return heard <= recency(state, forecast) ? "recent" : "old";
 }
 
 function troubleOf(state, lasting, reading) {
