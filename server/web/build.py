@@ -1,5 +1,7 @@
 """Build the GraphiQL page into server/static/graphiql: `python server/web/build.py`, standard library only.
 
+Beside it go `uplot.js` and `uplot.css`, which draw the charts of the page /community.
+
 In go the packages that package-lock.json pins and the sources beside this file; out comes one flat folder of
 hashed files that the server serves itself. Never runs on a server at run time, and nothing built here loads
 from another host.

@@ -76,6 +76,14 @@ const page = await build({
 });
 const file = addresses(page.metafile);
 
+// The page /community is served as it is, so it names the library that draws its charts without a hash.
+const charts = await build({
+  ...shared,
+  entryPoints: { uplot: "src/uplot.js" },
+  entryNames: "[name]",
+  format: "esm",
+});
+
 // esbuild writes a sheet for each lazy chunk too, and loads none of them: the page's own sheet must hold all styles.
 const sheets = Object.entries(page.metafile.outputs).filter(([name]) => name.endsWith(".css"));
 const [, whole] = sheets.find(([name]) => PUBLIC + path.basename(name) === file["page.css"]);
@@ -95,7 +103,7 @@ await writeFile(
 );
 
 // What is minified has lost its notices, and their licences ask that they go with every copy.
-const bundled = [...Object.keys(workers.metafile.inputs), ...Object.keys(page.metafile.inputs)];
+const bundled = [workers, page, charts].flatMap(({ metafile }) => Object.keys(metafile.inputs));
 const folders = new Set(bundled.map((name) => name.match(/^.*node_modules\/(@[^/]+\/)?[^/]+/)?.[0]).filter(Boolean));
 const notices = [];
 for (const folder of [...folders].sort()) {
