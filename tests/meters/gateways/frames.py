@@ -61,4 +61,5 @@ def wrapped(messages: bytes) -> bytes:
     inside = messages.replace(ESCAPE, ESCAPE * 2)
     filling = -len(inside) % 4
     begin = ESCAPE + b"\1" * 4 + inside + bytes(filling) + ESCAPE + b"\x1a" + bytes([filling])
-    return begin + Crc.crc16(begin).to_bytes(2, "big")
+    checksum: int = Crc.crc16(begin)
+    return begin + checksum.to_bytes(2, "big")
