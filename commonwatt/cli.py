@@ -15,6 +15,10 @@ from commonwatt.export import export
 from commonwatt.gateway import gateway
 from commonwatt.gateway_devices import SHELLY_HELP, TASMOTA_HELP, shelly, tasmota
 from commonwatt.meter import meter
+from commonwatt.meter_adding import HELP as ADD_HELP
+from commonwatt.meter_adding import add
+from commonwatt.meter_exchange import HELP as EXCHANGE_HELP
+from commonwatt.meter_exchange import exchange
 from commonwatt.nats import nats
 from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
@@ -40,6 +44,8 @@ app.add_typer(nats, name="nats")
 gateway.command("shelly", help=SHELLY_HELP)(shelly)
 gateway.command("tasmota", help=TASMOTA_HELP)(tasmota)
 app.add_typer(gateway, name="gateway")
+meter.command("add", help=ADD_HELP)(add)
+meter.command("exchange", help=EXCHANGE_HELP)(exchange)
 app.add_typer(meter, name="meter")
 app.add_typer(contract, name="schema")
 app.command(help=STATEMENT_HELP)(statement)
