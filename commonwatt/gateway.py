@@ -159,10 +159,13 @@ async def serve_feeds(settings: Settings, name: str, feeds: Sequence["Feed"]) ->
 
 
 async def _say_progress(work: "Gateway", console: Console) -> None:
+    said = _sentence(work)
     with contextlib.suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(_SAY_EVERY_S)
-            console.print(_sentence(work), soft_wrap=True)
+            if (now := _sentence(work)) != said:
+                said = now
+                console.print(said, soft_wrap=True)
 
 
 def _sentence(work: "Gateway") -> str:
