@@ -16,6 +16,7 @@ from watch.documents import Document
 from watch.events import Event
 from watch.http import AuthorizeLine, GetLine, PollLine, StreamLine
 from watch.line import Line, Party, SocketLine
+from watch.memory import Memory
 from watch.meter import Meter
 from watch.receipt import Receipt
 from watch.state import Moment, State
@@ -23,13 +24,15 @@ from watch.store import Store
 from watch.transport import Limits
 
 _CLOSE_S = 5.0
+_SAVE_MS = 10_000
+"""At most one write of the last state in so long, but for the last one."""
 
 
 class Shell:
     """A device on one server. Entered, it works; left, it has closed all that it opened.
 
     `now` tells time and chance; `client` is what the device calls itself when it pairs; `store` keeps its pairing,
-    None: nobody does. `tap` is called where the wrist is to be tapped.
+    `memory` its last state, None: nobody does. `tap` is called where the wrist is to be tapped.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Shell:
         now: Callable[[], Moment],
         client: str = "watch",
         store: Store | None = None,
+        memory: Memory | None = None,
         limits: Limits | None = None,
         tap: Callable[[], None] = lambda: None,
     ) -> None:
@@ -48,6 +52,8 @@ class Shell:
         self._now = now
         self._client = client
         self._store = store
+        self._memory = memory
+        self._saved: int | None = None
         self._tap = tap
         self._meter = Meter(lambda: now().steady)
         self._party = Party(address, documents, limits or Limits(), self._meter)
@@ -62,6 +68,7 @@ class Shell:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._save()
         self.put(on.Stopped())
         self._drop()
         if self._timer is not None:
@@ -84,6 +91,11 @@ class Shell:
         self._party.token = self.state.token
         for command in commands:
             self._do(command)
+        if isinstance(event, on.Result | on.Unchanged):
+            now = self._now().steady
+            if self._saved is None or now - self._saved >= _SAVE_MS:
+                self._saved = now
+                self._save()
         self._arm()
         self._changed.set()
 
@@ -127,6 +139,15 @@ class Shell:
                 self._tap()
             case _:
                 pass
+
+    def _save(self) -> None:
+        target, readings = self.state.target, self.state.readings
+        if self._memory is None or target is None or all(known.steady is None for known in readings.values()):
+            return  # nobody keeps it, or nothing was heard
+        try:
+            self._memory.keep(self._party.address.server, target, readings)
+        except OSError as error:
+            self.complaint = f"the last state could not be stored: {error}"
 
     def _remember(self, command: do.Keep | do.Forget) -> None:
         if self._store is None:

@@ -4,14 +4,13 @@ Servers' addresses, tokens and homes cross this module. It asks no server, and t
 """
 
 import json
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from watch.private import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,4 @@ class Store:
         return pairings if isinstance(pairings, dict) else {}
 
     def _write(self, pairings: dict[str, Any]) -> None:
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.file.parent, prefix=".watch-")  # only its owner can read it
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(pairings, file, indent=2)
-            os.replace(name, self.file)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        write_private(self.file, json.dumps(pairings, indent=2))

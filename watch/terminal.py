@@ -27,6 +27,7 @@ from watch.events import Screen, Show, Target
 from watch.face import draw, pairing_notice
 from watch.interactive import show_face
 from watch.line import Party
+from watch.memory import Memory
 from watch.meter import Meter
 from watch.pairing import Phase
 from watch.panel import FacePanel
@@ -75,7 +76,8 @@ def run(
 ) -> int:
     """Watch one home or one community at `url` until told to end; return the exit code.
 
-    Without either, the home that this watch was paired with, else the only one that the token may see. `once`: the
+    Without either, the home that this watch was paired with, else the only one that the token may see; where nobody
+    answers, what was watched last. Its last state is shown, with its age, until there is a newer one. `once`: the
     first result only. `as_json`: one line of JSON per result, in the form of a GraphQL response. `ambient`: dimmed,
     rarer and coarser. `pair`: get a token first, by a code that a member approves; it is stored. `screen`: glance,
     today or hours.
@@ -115,18 +117,22 @@ async def _run(order: Order) -> int:
     if target is None and kept is not None and paired:
         target = Target("home", kept.home)
     documents = read_documents()
+    # A script is told what is so now, or that nobody knows: the past is for who looks.
+    memory = None if order.once or order.as_json else Memory()
     if target is None and not order.pair:
         meter = Meter(lambda: moment().steady)
-        found = await _choose(Party(order.address, documents, Limits(), meter, token))
+        found = await _choose(Party(order.address, documents, Limits(), meter, token), memory)
         if isinstance(found, str):
             return _complain(found, MISUSED)
         target = found
     console = Console(highlight=False)
-    shell = Shell(order.address, documents, now=moment, client=_name(), store=store, tap=_tap_of(console, order))
+    tap = _tap_of(console, order)
+    shell = Shell(order.address, documents, now=moment, client=_name(), store=store, memory=memory, tap=tap)
     want = Show.AMBIENT if order.ambient else Show.FOREGROUND
     async with shell:
         if not order.pair:
-            shell.put(on.Started(target, want, token, paired))
+            known = memory.find(order.address.server, target) if memory is not None and target is not None else {}
+            shell.put(on.Started(target, want, token, paired, kept=known))
         else:
             shell.put(on.Started(None, want, order.token))
             shell.put(on.Pair())
@@ -147,11 +153,14 @@ async def _run(order: Order) -> int:
                 _complain(shell.complaint)
 
 
-async def _choose(party: Party) -> Target | str:
-    """Return the only home that there is to watch, or what to say."""
+async def _choose(party: Party, memory: Memory | None) -> Target | str:
+    """Return the only home that there is to watch, the last one where nobody answers, or what to say."""
     try:
         found = await ask_places(party)
     except NoPlacesError as error:
+        last = memory.last(party.address.server) if memory is not None and error.gone else None
+        if last is not None:
+            return last
         return f"{_WHICH} ({error})"
     homes = [target for target in found if target.kind == "home"]
     if len(homes) == 1:

@@ -37,8 +37,9 @@ sys.exit(run(url, home or None, None, options.pop("token", None), False, options
 
 @pytest.fixture(autouse=True)
 def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the user's configuration, empty."""
+    """A folder for the user's configuration and state, empty."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("NO_COLOR", raising=False)
     return tmp_path / "commonwatt"
 
@@ -191,6 +192,35 @@ def test_a_home_that_turns_stale_shows_an_age_that_grows(stand: Stand) -> None:
         stand.set_home(a_home(quality=Quality.STALE, measured_at=None))
         terminal.await_text(" 1 s old ")
         terminal.await_text(" 2 s old ")
+
+
+def test_without_a_server_the_last_state_is_shown_with_its_age(own_stand: Stand, configuration: Path) -> None:
+    with on_a_terminal(command(own_stand.url)) as terminal:
+        terminal.await_text(" live ")
+        terminal.type(b"q")
+        assert terminal.end() == 0
+    own_stand.stop()
+    assert (configuration / "last.json").stat().st_mode & 0o777 == 0o600
+    for home in (HOME, ""):  # and what it was: nobody is there to say what there is
+        with on_a_terminal(command(own_stand.url, home)) as terminal:
+            terminal.await_text("+1.00 kW")
+            terminal.await_text("server gone for")
+            terminal.await_text(" old ")
+            terminal.type(b"q")
+            assert terminal.end() == 0
+    with piped(command(own_stand.url)) as process:
+        assert "surplus +1.00 kW to the grid" in line_of(process)
+
+
+def test_a_script_is_never_given_the_past(own_stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    with on_a_terminal(command(own_stand.url)) as terminal:
+        terminal.await_text(" live ")
+        terminal.type(b"q")
+        assert terminal.end() == 0
+    own_stand.stop()
+    assert run(own_stand.url, HOME, None, None, once=True, as_json=True) == 1
+    assert run(own_stand.url, None, None, None, once=True, as_json=False) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_an_unknown_home_has_a_face_and_does_not_end_it(stand: Stand) -> None:

@@ -10,6 +10,7 @@ from watch import events as on
 from watch.address import read_address
 from watch.documents import read_documents
 from watch.events import Target
+from watch.memory import Memory
 from watch.shell import Shell
 from watch.state import Moment, State
 from watch.store import Store
@@ -80,6 +81,7 @@ async def worn(
     url: str,
     *events: on.Event,
     store: Store | None = None,
+    memory: Memory | None = None,
     limits: Limits | None = None,
     clock: Clock | None = None,
     tap: Callable[[], None] = lambda: None,
@@ -87,7 +89,14 @@ async def worn(
     """Wear a device on the server at `url`, to which the events happened."""
     clock = clock or Clock()
     shell = Shell(
-        read_address(url), read_documents(), now=clock, client="test watch", store=store, limits=limits, tap=tap
+        read_address(url),
+        read_documents(),
+        now=clock,
+        client="test watch",
+        store=store,
+        memory=memory,
+        limits=limits,
+        tap=tap,
     )
     async with shell:
         one = Worn(shell, clock)
