@@ -68,9 +68,11 @@ async def _looked(sources: "list[Source]", seconds: float | None, *, as_json: bo
     """Show what comes until all sources have ended, or the time is over; return whether all of it is sound."""
     from commonwatt.probe import Probe
     from commonwatt.probe_view import view_of
+    from meters.gateways.sources import LineSource
 
     view = view_of(as_json=as_json)
-    probe = Probe(sources, lambda seen: view.show(seen, probe), now=lambda: datetime.now(UTC))
+    recorded = {source.name for source in sources if isinstance(source, LineSource) and source.ends}
+    probe = Probe(sources, lambda seen: view.show(seen, probe), now=lambda: datetime.now(UTC), recorded=recorded)
     with view:
         try:
             async with asyncio.timeout(seconds) as limit:
@@ -111,5 +113,5 @@ def _zone(name: str | None) -> "ZoneInfo | None":
         return None
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise SettingsError(f"zone is {name[:60]!r}; expected an IANA time zone such as Europe/Brussels") from None

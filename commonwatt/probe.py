@@ -6,9 +6,9 @@ A source that is lost is read again after a moment, as the gateway would.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from bus.reading import Reading
@@ -20,6 +20,7 @@ MOST_SOURCES: Final = 8
 _MOST_DEVICES: Final = 64
 _MOST_SENTENCES: Final = 100
 _NUMBERS: Final = re.compile(r"-?\d[\d.,:]*")
+_CLOCK_OFF: Final = timedelta(minutes=2)
 _WAITING: Final = 64  # what sources may have said that is not shown yet; then they wait
 
 
@@ -107,13 +108,16 @@ class Probe:
         show: Callable[[Seen], None],
         *,
         now: Callable[[], datetime],
+        recorded: Collection[str] = (),
         pause_s: float = 2.0,
     ) -> None:
+        """`recorded` are the names of sources that tell of the past, whose clocks are not held against ours."""
         self.tallies = {source.name: Tally() for source in sources}
         self._sources = sources
         self._show = show
         self._now = now
         self._pause_s = pause_s
+        self._recorded = recorded
         self._doubts: dict[str, Doubts] = {}
         self._agreement = Agreement()
 
@@ -153,13 +157,23 @@ class Probe:
         if seen.name not in self.tallies and len(self.tallies) >= _MOST_DEVICES:
             return
         if seen.given is not None and seen.given.reading is not None:
-            seen = seen._replace(doubts=self._doubted(seen.name, seen.given.reading))
+            reading = seen.given.reading
+            seen = seen._replace(doubts=(*self._doubted(seen.name, reading), *self._clock(seen, reading)))
         news = self.tallies.setdefault(seen.name, Tally()).add(seen)
         self._show(seen._replace(news=news))
 
     def _doubted(self, name: str, reading: Reading) -> tuple[str, ...]:
         alone = self._doubts.setdefault(name, Doubts()).of(reading)
         return (*alone, *self._agreement.of(name, reading))
+
+    def _clock(self, seen: Seen, reading: Reading) -> tuple[str, ...]:
+        """Return whether the clock of a meter that speaks now is wrong."""
+        ahead = reading.at - seen.at
+        if seen.name in self._recorded or abs(ahead) <= _CLOCK_OFF:
+            return ()
+        which = "ahead, and over 5 minutes ahead is refused" if ahead > _CLOCK_OFF else "behind"
+        minutes = abs(ahead).total_seconds() / 60
+        return (f"the meter's clock is {minutes:,.0f} minutes {which}: is the time zone right?",)
 
 
 def said(reading: Reading) -> str:

@@ -170,6 +170,7 @@ def _panel(name: str, tally: Tally) -> Panel:
         parts.append(Text("nothing came yet" if not tally.refusals else "no reading came yet", "yellow"))
     if given is not None and given.reading is not None:
         parts += [Text(said(given.reading), "bold"), _table(given)]
+        parts.append(Text(printable(f"reading {tally.readings}: {_in_a_line(given)}")))
     if tally.refused is not None and tally.refused.refusal is not None:
         counted = ", ".join(f"{count} {reason}" for reason, count in tally.refusals.most_common())
         parts.append(Text(printable(f"refused: {counted}; last: {tally.refused.refusal.detail}"), "red"))
