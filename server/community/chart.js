@@ -5,7 +5,8 @@ import { make, say, table } from "./dom.js";
 
 const LIBRARY = "/static/graphiql/uplot.js";
 const HEIGHT = 260;
-const MOST_BAR = 60;
+const AXIS = 34;
+const MANY = 60;
 
 let library = null;
 
@@ -109,7 +110,9 @@ export class Chart {
     const font = "12px system-ui, sans-serif";
     const axis = { stroke: ink, font, grid, ticks: { show: false } };
     const shown = this.stacked ? [...this.series].reverse() : this.series;
-    const bars = uPlot.paths.bars({ size: [0.86, MOST_BAR], align: 1 });
+    const shortest = Math.min(...this.rows.map((row) => row.to - row.from), this.to - this.from);
+    const widest = Math.max(1, 0.86 * (shortest / (this.to - this.from)) * (this.width() - AXIS));
+    const bars = uPlot.paths.bars({ size: [0.86, widest], align: 1 });
     const steps = uPlot.paths.stepped({ align: 1 });
     this.plot = new uPlot(
       {
@@ -123,14 +126,14 @@ export class Chart {
           y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1e-3, (high ?? 0) * 1.08)] },
         },
         axes: [
-          { ...axis, space: 64, values: (_, splits) => splits.map((seconds) => this.ticks(seconds * 1000)) },
+          { ...axis, space: 64, size: AXIS, values: (_, splits) => splits.map((seconds) => this.ticks(seconds * 1000)) },
           { ...axis, size: 52, values: (_, splits) => splits.map((value) => value.toLocaleString("en-GB")), label: this.unit, labelSize: 18, labelFont: font },
         ],
         series: [
           {},
           ...shown.map((one, index) =>
             this.stacked
-              ? { paths: bars, fill: colour(one.colour), stroke: colour("card"), width: 1, points: { show: false } }
+              ? { paths: bars, fill: colour(one.colour), stroke: colour("card"), width: this.rows.length > MANY ? 0 : 1, points: { show: false } }
               : {
                   paths: steps,
                   stroke: colour(one.colour),

@@ -19,6 +19,16 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Replace children where they differ: what stays the same keeps focus, selection, and the place of who reads on. */
+export function renew(element, ...children) {
+  const before = [...element.children];
+  if (before.length === children.length) {
+    children.forEach((child, index) => before[index].isEqualNode(child) || before[index].replaceWith(child));
+  } else {
+    element.replaceChildren(...children);
+  }
+}
+
 /** Make a table. Columns are headings or [heading, class]; rows are lists of cells, the first one their heading. */
 export function table(caption, columns, rows) {
   const headings = columns.map((column) => {

@@ -6,7 +6,7 @@ const NONE = "–";
 const number = (value, digits) =>
   value.toLocaleString(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-const digitsOf = (value) => (Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0);
+const digitsOf = (value) => (value === 0 ? 0 : Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0);
 
 /** Show a power, given in W. */
 export function power(watts) {
@@ -45,7 +45,8 @@ export const count = (value) => value.toLocaleString(LOCALE);
 export function ago(then, now) {
   const seconds = Math.max(0, (now - then) / 1000);
   if (seconds < 60) return "just now";
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 36_000) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min ago`;
   if (seconds < 129_600) return `${Math.round(seconds / 3600)} h ago`;
   return `${Math.round(seconds / 86_400)} days ago`;
 }
@@ -61,4 +62,7 @@ export function moment(ms, zone, options) {
 
 export const clock = (ms, zone) => moment(ms, zone, { hour: "2-digit", minute: "2-digit" });
 export const day = (ms, zone) => moment(ms, zone, { weekday: "short", day: "numeric", month: "short" });
+/** Show a moment by the clock, with its day where that is not the day of `now`. */
+export const clockOf = (ms, now, zone) => (day(ms, zone) === day(now, zone) ? clock(ms, zone) : dayAndClock(ms, zone));
+
 export const dayAndClock = (ms, zone) => `${day(ms, zone)}, ${clock(ms, zone)}`;

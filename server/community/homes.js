@@ -1,6 +1,6 @@
 // The table of homes: what each is doing, what it did in a time, and what is wrong with its meters.
 
-import { make } from "./dom.js";
+import { make, renew } from "./dom.js";
 import { energy, money, power, share } from "./figures.js";
 
 const ROLES = { GRID: "grid meter", PV: "solar meter", BATTERY: "battery meter" };
@@ -119,6 +119,16 @@ export class Homes {
         ),
       ),
     );
+    const shown = [...this.root.querySelectorAll("tbody tr")].map((row) => row.dataset.home);
+    if (this.drawn === key + up && shown.join() === rows.map(({ id }) => id).join()) {
+      // Cell by cell: whoever reads row by row stays where they are.
+      this.root.querySelectorAll("tbody tr").forEach((row, index) => {
+        row.className = body[index].className;
+        renew(row, ...body[index].children);
+      });
+      return;
+    }
+    this.drawn = key + up;
     this.root.replaceChildren(
       make(
         "table",

@@ -1,7 +1,7 @@
 // Meters that need a look: silent, refused or never heard, those of one home together.
 
-import { at, make, say } from "./dom.js";
-import { ago, count, dayAndClock } from "./figures.js";
+import { at, make, renew, say } from "./dom.js";
+import { ago, clockOf, count } from "./figures.js";
 import { roleOf } from "./homes.js";
 
 const SHOWN = 12;
@@ -11,7 +11,7 @@ function trouble(meter, now, zone) {
   if (meter.condition === "NEVER") return "never heard";
   const since = Date.parse(meter.heardAt);
   if (meter.condition === "REFUSED") return "sends readings that are refused";
-  return `silent since ${dayAndClock(since, zone)} (${ago(since, now)})`;
+  return `silent since ${clockOf(since, now, zone)} (${ago(since, now)})`;
 }
 
 function summary({ total, heard, silent, refused, never }) {
@@ -40,6 +40,7 @@ export function showMeters({ counts, edges }, now, zone) {
       make("span", { class: "chip bad" }, trouble(node, now, zone)),
     ),
   );
-  if (troubled > items.length) items.push(make("li", { class: "note" }, `and ${count(troubled - items.length)} more: see the homes below`));
-  at("attention-list").replaceChildren(...items);
+  const more = troubled - items.length;
+  if (more > 0) items.push(make("li", { class: "note" }, `and ${count(more)} more: see the homes below`));
+  renew(at("attention-list"), ...items);
 }

@@ -1,6 +1,6 @@
 // Readings that were refused: how many for what reason, and the newest one by one.
 
-import { at, make, say, table } from "./dom.js";
+import { at, make, renew, say, table } from "./dom.js";
 import { count, dayAndClock } from "./figures.js";
 
 const word = (reason) => reason.replaceAll("_", " ");
@@ -17,13 +17,13 @@ export function showCounts({ total, counted, since, reasons }, days, zone) {
     one.meters.slice(0, 3).join(", ") + (one.meterCount > 3 ? ` and ${count(one.meterCount - 3)} more` : ""),
     dayAndClock(Date.parse(one.latestAt), zone),
   ]);
-  const columns = ["Reason", ["Count", "number"], "What it means", "Meters", "Last"];
+  const columns = ["Reason", ["Count", "number"], ["What it means", "text"], "Meters", "Last"];
   const note =
     counted < total
       ? make("p", { class: "note" }, `Reasons of the newest ${count(counted)}, since ${dayAndClock(Date.parse(since), zone)}.`)
       : null;
   const region = { class: "scroll", role: "region", "aria-label": "Reasons of refused readings", tabindex: "0" };
-  at("reasons").replaceChildren(make("div", region, table("Reasons of refused readings", columns, rows)), ...(note ? [note] : []));
+  renew(at("reasons"), make("div", region, table("Reasons of refused readings", columns, rows)), ...(note ? [note] : []));
 }
 
 /** Show refused readings; with `more` below those that are there. `names` are the names of homes by their id. */
@@ -42,16 +42,12 @@ export function showRefused({ edges, pageInfo }, names, zone, more = false) {
       ),
       make("p", {}, node.detail),
       node.explanation ? make("p", { class: "note" }, node.explanation) : null,
-      make(
-        "pre",
-        { tabindex: "0", "aria-label": "What came" },
-        node.payload || "(nothing)",
-      ),
+      make("pre", { tabindex: "0", role: "group", "aria-label": "What came" }, node.payload || "(nothing)"),
     ),
   );
   const list = at("refused-list");
   if (more) list.append(...items);
-  else list.replaceChildren(...items);
+  else renew(list, ...items);
   at("refused-details").hidden = !list.children.length;
   at("older").hidden = !pageInfo.hasNextPage;
   return pageInfo.endCursor;

@@ -1,6 +1,6 @@
 // Figures at a glance: what is so now, what a time brought, and what it rests on.
 
-import { at, make } from "./dom.js";
+import { at, make, renew } from "./dom.js";
 import { count, energy, money, power, share } from "./figures.js";
 
 const LIGHTS = {
@@ -66,7 +66,8 @@ export function showTotals(totals) {
 export function showQuality(qualities) {
   const total = qualities ? QUALITIES.reduce((sum, [key]) => sum + qualities[key], 0) : 0;
   const parts = QUALITIES.map(([key, name, meaning]) => [key, name, meaning, total ? qualities[key] / total : null]);
-  at("quality").replaceChildren(
+  renew(
+    at("quality"),
     ...parts.map(([key, name, meaning, part]) =>
       make(
         "div",
