@@ -37,7 +37,7 @@ def check_topic(topic: str) -> str:
 def check_prefix(prefix: str) -> str:
     """Return the topic below which a device publishes; raise TopicError where it is none, or reserved."""
     first = check_topic(prefix).partition("/")[0]
-    if first in _OURS:
+    if first in _OURS or first.startswith("_"):  # and no inbox of anybody's
         raise TopicError(f"{prefix!r} begins with {first!r}, which is not for devices: enter another one in the device")
     return prefix
 
