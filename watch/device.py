@@ -155,8 +155,8 @@ class _Device(PairingStep):
 
     @take.register
     def _(self, event: on.Result) -> None:
-        asked = self.state.asked
-        if event.id != self.state.operation or asked is None or self.state.target is None:
+        asked = self._asked(event.id)
+        if asked is None or self.state.target is None:
             return
         found: object = event.data.get(self.state.target.kind)
         if found is None and event.errors:
@@ -181,9 +181,9 @@ class _Device(PairingStep):
 
     @take.register
     def _(self, event: on.Unchanged) -> None:
-        asked = self.state.asked
+        asked = self._asked(event.id)
         known = None if asked is None else self.state.readings.get(asked.screen)
-        if event.id != self.state.operation or asked is None or known is None:
+        if asked is None or known is None:
             return
         if event.date is not None:
             self.set(clock_off=_differs(self.now.wall - event.date))
@@ -195,7 +195,7 @@ class _Device(PairingStep):
 
     @take.register
     def _(self, event: on.Errors) -> None:
-        if event.id != self.state.operation or self.state.asked is None:
+        if self._asked(event.id) is None:
             return
         standing, reason = judge_errors(event.errors)
         self.answered()
@@ -203,8 +203,8 @@ class _Device(PairingStep):
 
     @take.register
     def _(self, event: on.Ended) -> None:
-        asked = self.state.asked
-        if event.id != self.state.operation or asked is None:
+        asked = self._asked(event.id)
+        if asked is None:
             return
         if asked.once and not event.errors and self.state.link is Standing.LIVE:
             self.set(over=True)
@@ -294,6 +294,11 @@ class _Device(PairingStep):
         self.leave_off()
 
     # --- what was heard ---
+
+    def _asked(self, id: int) -> Ask | None:
+        """Return what an operation asks for, None where it is over."""
+        state = self.state
+        return state.asked if id == state.operation and state.open is not Open.NONE else None
 
     def _know(self, asked: Ask, reading: Reading, data: Mapping[str, Any], event: on.Result) -> None:
         now, state = self.now, self.state

@@ -62,6 +62,10 @@ class Ask:
     cadence_ms: int
     once: bool = False
 
+    def asks_as(self, other: "Ask") -> bool:
+        """Say whether it asks for the same in the same way, however often."""
+        return (self.how, self.document, self.variables) == (other.how, other.document, other.variables)
+
 
 def ask(target: Target, screen: Screen, show: Show, low: bool, way: Way) -> Ask:
     """Return what is asked of a target. Ambient and background ask for the glance, whatever the screen."""

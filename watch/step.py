@@ -58,13 +58,20 @@ class Step:
             self.ask(wanted)
 
     def _settle_get(self, wanted: Ask, at_once: bool) -> None:
-        if self.state.how in ("socket", "stream"):
-            self.drop()
-        if self.state.open is Open.OPENING:
+        before = self.state.asked
+        same = before is not None and before.asks_as(wanted)
+        if same and self.state.open is Open.OPENING:
+            self.set(asked=wanted)
             return
-        if at_once or wanted.screen not in self.state.readings or (wanted.once and self.state.asked != wanted):
+        if self.state.open is not Open.NONE:
+            self.drop()
+        if same and self.state.awaited is Awaited.CADENCE and not at_once:
+            if before != wanted:  # only how often has changed
+                self.set(asked=wanted)
+                self.rest(wanted)
+        elif at_once or wanted.screen not in self.state.readings or (wanted.once and not same):
             self.ask(wanted)
-        elif self.state.awaited is not Awaited.CADENCE or self.state.asked != wanted:
+        else:
             self.set(asked=wanted)
             self.rest(wanted)
 

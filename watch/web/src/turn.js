@@ -63,12 +63,15 @@ export class Turn {
   }
 
   settleRequests(asks, eager) {
-    const before = this.s.asks;
-    if (this.asking && isSame(before, asks)) return void (this.s.asks = asks);
-    if (this.s.awaited === "cadence" && isSame(before, asks) && before.cadence === asks.cadence && !eager) return;
-    if (this.s.open !== "none") this.hang();
-    this.s.asks = asks;
-    if (eager || !(asks.screen in this.s.readings) || (asks.once && !isSame(before, asks))) this.attempt();
+    const { s } = this;
+    const before = s.asks;
+    const same = isSame(before, asks);
+    if (this.asking && same) return void (s.asks = asks);
+    const resting = s.awaited === "cadence" && same && !eager;
+    if (resting && before.cadence === asks.cadence) return;
+    this.hang();
+    s.asks = asks;
+    if (!resting && (eager || !(asks.screen in s.readings) || (asks.once && !same))) this.attempt();
     else this.waitCadence();
   }
 
