@@ -106,8 +106,11 @@ def _checked(raw: bytes) -> tuple[bytes, bool]:
     """Return a telegram from its `/` to its `!`, and whether it has a checksum. Raises RefusedError if it is wrong."""
     end = raw.rfind(b"\n!") + 1
     if not raw.startswith(b"/"):
-        if raw.startswith(b"\xdb"):
-            raise RefusedError("encrypted", "the telegram is encrypted: its key, from the grid operator, is needed")
+        if b"\xdb\x08" in raw:
+            raise RefusedError(
+                "encrypted",
+                "the telegram is encrypted: ask the grid operator for its key, and say ?key=FILE behind the line",
+            )
         raise RefusedError("garbage", f"{len(raw)} bytes that belong to no telegram; is the speed right?")
     if not end:
         if len(raw) >= MOST_RAW:

@@ -1,30 +1,22 @@
 """Sources by their names: `p1:tcp:10.0.0.5:2001`, `sml:serial:/dev/ttyUSB0`, `p1:file:telegrams.txt`."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from meters.errors import OptionError
 from meters.gateways.lines import SILENCE_S, Line, line
-from meters.gateways.source import Given, Refusal, Source
+from meters.gateways.pieces import Pieces
+from meters.gateways.source import MOST_RAW, Given, Refusal, RefusedError, Source
 
 EXPECTED: Final = (
     "expected p1:serial:DEVICE, p1:tcp:HOST:PORT, p1:file:PATH, the same with sml in place of p1, or mqtt:TOPIC"
 )
 
 _APART: Final = timedelta(milliseconds=1)
-
-
-class Pieces(Protocol):
-    """What cuts a stream of bytes into telegrams or frames, and what lies between them."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the pieces that `data` completes."""
-
-    def end(self) -> Iterator[bytes]:
-        """Yield what is left when nothing more will come."""
 
 
 class LineSource:
@@ -90,17 +82,14 @@ def source(
 ) -> Source:
     """Return the source that a text names, without connecting to it.
 
-    `zone` is where a P1 meter with a clock is; None: where meters of its kind are. A line that is silent for
-    `silence_s` is lost. `others` are kinds that need more than a name, such as `mqtt`: each is given what follows its
-    colon. Raises OptionError, which says what is expected.
+    `zone` is where a P1 meter with a clock is; None: where meters of its kind are. `?key=PATH` behind a P1 line is a
+    file with the key of a meter that encrypts. A line that is silent for `silence_s` is lost. `others` are kinds that
+    need more than a name, such as `mqtt`: each is given what follows its colon. Raises OptionError, which says what is
+    expected.
     """
     kind, _, where = spec.partition(":")
     if kind == "p1":
-        from meters.gateways import p1
-        from meters.gateways.telegrams import Telegrams
-
-        over = line(where, p1.WIRES, silence_s=silence_s)
-        return LineSource(f"p1:{over.name}", over, Telegrams, lambda raw, at: p1.given(raw, at, zone), now)
+        return _p1(where, zone, silence_s, now)
     if kind == "sml":
         from meters.gateways import sml
         from meters.gateways.frames import Frames
@@ -110,3 +99,37 @@ def source(
     if others is not None and kind in others:
         return others[kind](where)
     raise OptionError(f"{spec[:80]!r} names no source; {EXPECTED}")
+
+
+def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], datetime]) -> Source:
+    from meters.gateways import p1
+    from meters.gateways.telegrams import Telegrams
+
+    where, key = _without_key(where)
+    over = line(where, p1.WIRES, silence_s=silence_s)
+    name = f"p1:{over.name}"
+    if key is None:
+        return LineSource(name, over, Telegrams, lambda raw, at: p1.given(raw, at, zone), now)
+
+    from meters.gateways.ciphers import Ciphers, load_keys, opened
+
+    keys = load_keys(key)
+
+    def given(raw: bytes, received: datetime) -> Given:
+        try:
+            return p1.given(opened(raw, keys), received, zone)
+        except RefusedError as error:
+            return Given(raw[:MOST_RAW], refusal=error.refusal)
+
+    return LineSource(name, over, Ciphers, given, now)
+
+
+def _without_key(where: str) -> tuple[str, Path | None]:
+    """Return a line without `key=PATH` among what is asked of it, and that path."""
+    place, mark, query = where.partition("?")
+    asked = query.split("&")
+    key = next((one.removeprefix("key=") for one in asked if one.startswith("key=")), None)
+    if key is None:
+        return where, None
+    rest = "&".join(one for one in asked if not one.startswith("key="))
+    return f"{place}{mark}{rest}" if rest else place, Path(key)
