@@ -32,6 +32,7 @@ _OVERHEAD: Final = 100
 """Bytes that a message takes beside its own, in the file and roughly in memory."""
 _VERSION: Final = 1
 _SAY_EVERY_S: Final = 60.0
+_AGAIN_S: Final = 1.0
 _VACUUM_OVER: Final = 16 * 1024 * 1024
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, subject TEXT NOT NULL, data BLOB NOT NULL)"
@@ -129,11 +130,17 @@ class Buffer:
         return batch
 
     async def done(self, number: int) -> None:
-        """Forget messages up to a number: they are stored."""
-        async with self._turn:
-            self._forget_fresh(number)
-            if self._kept:
-                await _apart(self._delete, number)
+        """Forget messages up to a number: they are stored. Waits while the file takes no change."""
+        while True:
+            async with self._turn:
+                self._forget_fresh(number)
+                try:
+                    if self._kept:
+                        await _apart(self._delete, number)
+                    break
+                except sqlite3.Error as error:
+                    self._say_not_written(error)
+            await asyncio.sleep(_AGAIN_S)
         self._left.set()
 
     async def below(self, count: int) -> None:
@@ -152,8 +159,7 @@ class Buffer:
             try:
                 await _apart(self._insert, rows)
             except sqlite3.Error as error:
-                if self._is_new("not written"):
-                    log.warning("buffer not written", path=str(self._path), reason=str(error), in_memory=len(rows))
+                self._say_not_written(error)
                 return
             if rows:
                 self._forget_fresh(rows[-1].number)
@@ -187,6 +193,10 @@ class Buffer:
                 size=self.size,
             )
 
+    def _say_not_written(self, error: sqlite3.Error) -> None:
+        if self._is_new("not written"):
+            log.warning("buffer not written", path=str(self._path), reason=str(error), in_memory=len(self._fresh))
+
     def _is_new(self, what: str) -> bool:
         now = self._monotonic()
         if now - self._said.get(what, -_SAY_EVERY_S) < _SAY_EVERY_S:
@@ -219,7 +229,8 @@ class Buffer:
         self._kept -= count
         self._kept_bytes -= size
         if not self._kept and before and self._path.stat().st_size > _VACUUM_OVER:
-            self._file.execute("VACUUM")
+            with contextlib.suppress(sqlite3.Error):
+                self._file.execute("VACUUM")
 
     def _drop(self) -> None:
         """Drop the oldest of too many, but for those on their way."""

@@ -72,10 +72,11 @@ class Notices:
 def notice(refusal: Refusal, raw: bytes, received_at: datetime) -> bytes:
     """Return the message that tells of a refusal, with as much of what was received as a reading may be long."""
     text = raw.decode("utf-8", "backslashreplace")
+    detail = refusal.detail.encode("utf-8", "backslashreplace").decode("utf-8")[:_MOST_DETAIL]
     for cut in _CUTS:
         message = Refused(
             refused=refusal.reason[:64],
-            detail=refusal.detail[:_MOST_DETAIL],
+            detail=detail,
             received_at=received_at,
             size=len(raw),
             payload=text[:cut],

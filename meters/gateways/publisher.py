@@ -103,7 +103,8 @@ class Publisher:
             self._tails[subject] = 0 if stored is None else stored.sequence
             if stored is not None:
                 same = (one.number for one in batch if one.subject == subject and one.data == stored.data)
-                through[subject] = max(same, default=0)
+                # The first of several: better twice than never.
+                through[subject] = min(same, default=0)
         messages: list[Message] = []
         seen: set[str] = set()
         for number, subject, data in batch:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -205,6 +206,24 @@ async def test_a_file_that_takes_nothing_more_is_said_and_memory_goes_on(
     assert [(entry["event"], entry["reason"]) for entry in logs] == [("buffer not written", "database or disk is full")]
     assert buffer.kept == 0
     assert await drain(buffer) == list(range(2000))
+
+
+async def test_a_file_that_cannot_forget_is_asked_again(open_buffer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meters.gateways.buffer._AGAIN_S", 0.0)
+    buffer = open_buffer()
+    add(buffer, *range(10))
+    await spill(buffer)
+    delete, failures = buffer._delete, iter([True, True])
+
+    def fail(number: int) -> None:
+        if next(failures, False):
+            raise sqlite3.OperationalError("database or disk is full")
+        delete(number)
+
+    monkeypatch.setattr(buffer, "_delete", fail)
+    with capture_logs() as logs:
+        assert await drain(buffer, most=4) == list(range(10))
+    assert [entry["event"] for entry in logs] == ["buffer not written"]
 
 
 async def test_memory_is_bounded_where_the_file_takes_nothing(

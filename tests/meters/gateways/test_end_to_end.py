@@ -8,11 +8,10 @@ import os
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +27,8 @@ from tests.meters.gateways.fake_meters import EVERY, MIDNIGHT, Dongle, FakeMeter
 from tests.server.served import ask, serving
 
 pytestmark = pytest.mark.slow
+
+Start = Callable[..., "GatewayProcess"]
 
 OUTAGE_S = float(os.environ.get("GATEWAY_OUTAGE_S", "2"))
 PACE_S = 1 / 16
@@ -122,7 +123,7 @@ class House:
 
 
 @pytest.fixture
-def gateways(tmp_path: Path, own_nats: NatsServer) -> Iterator[Any]:
+def gateways(tmp_path: Path, own_nats: NatsServer) -> Iterator[Start]:
     """Start gateways on one configuration and data directory."""
     started: list[GatewayProcess] = []
 
@@ -153,7 +154,7 @@ async def stored_readings(bus: Bus, meter: str) -> list[Reading]:
 
 
 async def test_lines_that_die_nats_that_is_away_and_a_killed_gateway_cost_nothing(
-    own_nats: NatsServer, tmp_path: Path, gateways: Any
+    own_nats: NatsServer, tmp_path: Path, gateways: Start
 ) -> None:
     houses = (
         House("demo/h1-grid", FakeMeter("E0047", 1_000_000, 5_000), Dongle(free_port())),
@@ -183,7 +184,7 @@ async def test_lines_that_die_nats_that_is_away_and_a_killed_gateway_cost_nothin
 
         async def is_on_disk() -> bool:
             # Two are told of: the halves of telegrams.
-            return await gateway.count("on_disk") >= 32 and await gateway.count("waiting") < 36
+            return bool(await gateway.count("on_disk") >= 32 and await gateway.count("waiting") < 36)
 
         await eventually(is_on_disk, f"all that waits to be on disk: {gateway.log}", 30)
         gateway.end(signal.SIGKILL)
