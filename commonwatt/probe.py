@@ -27,7 +27,7 @@ _WAITING: Final = 64  # what sources may have said that is not shown yet; then t
 class Seen(NamedTuple):
     """One thing that came: what a source gave, or that it was lost."""
 
-    name: str
+    source: str
     at: datetime
     given: Given | None = None
     lost: str = ""
@@ -35,6 +35,11 @@ class Seen(NamedTuple):
     """What seems wrong with it after what came before, and beside what other sources say."""
     news: tuple[str, ...] = ()
     """Those of its hints and doubts that nothing before it said, but for their numbers."""
+
+    @property
+    def name(self) -> str:
+        """What it came from: the source, and which of its devices."""
+        return f"{self.source} {self.given.device}" if self.given is not None and self.given.device else self.source
 
 
 class Sentences:
@@ -145,8 +150,7 @@ class Probe:
             try:
                 async with aclosing(source.read()) as given:  # type: ignore[type-var]  # sources are generators
                     async for one in given:
-                        name = f"{source.name} {one.device}" if one.device else source.name
-                        await waiting.put(Seen(name, self._now(), one))
+                        await waiting.put(Seen(source.name, self._now(), one))
                 await waiting.put(None)
                 return
             except SourceLostError as error:
@@ -158,18 +162,18 @@ class Probe:
             return
         if seen.given is not None and seen.given.reading is not None:
             reading = seen.given.reading
-            seen = seen._replace(doubts=(*self._doubted(seen.name, reading), *self._clock(seen, reading)))
+            seen = seen._replace(doubts=(*self._doubted(seen, reading), *self._clock(seen, reading)))
         news = self.tallies.setdefault(seen.name, Tally()).add(seen)
         self._show(seen._replace(news=news))
 
-    def _doubted(self, name: str, reading: Reading) -> tuple[str, ...]:
-        alone = self._doubts.setdefault(name, Doubts()).of(reading)
-        return (*alone, *self._agreement.of(name, reading))
+    def _doubted(self, seen: Seen, reading: Reading) -> tuple[str, ...]:
+        alone = self._doubts.setdefault(seen.name, Doubts()).of(reading)
+        return (*alone, *self._agreement.of(seen.name, reading, seen.source))
 
     def _clock(self, seen: Seen, reading: Reading) -> tuple[str, ...]:
         """Return whether the clock of a meter that speaks now is wrong."""
         ahead = reading.at - seen.at
-        if seen.name in self._recorded or abs(ahead) <= _CLOCK_OFF:
+        if seen.source in self._recorded or abs(ahead) <= _CLOCK_OFF:
             return ()
         which = "ahead, and over 5 minutes ahead is refused" if ahead > _CLOCK_OFF else "behind"
         minutes = abs(ahead).total_seconds() / 60

@@ -19,18 +19,21 @@ class Agreement:
     """Compares each reading with the newest one of every other source."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, Reading] = {}
+        self._newest: dict[str, tuple[str, Reading]] = {}
         self._apart: dict[tuple[str, str], int] = {}
 
-    def of(self, name: str, reading: Reading) -> tuple[str, ...]:
-        """Return how a reading differs from what the other sources said last, a sentence each."""
+    def of(self, name: str, reading: Reading, source: str = "") -> tuple[str, ...]:
+        """Return how a reading differs from what the other sources said last, a sentence each.
+
+        `source` is where several devices come from, which are meters of their own; empty: the name.
+        """
         found: list[str] = []
-        for other, theirs in self._newest.items():
-            if other != name and abs(theirs.at - reading.at) <= _NEAR:
+        for other, (theirs_from, theirs) in self._newest.items():
+            if theirs_from != (source or name) and abs(theirs.at - reading.at) <= _NEAR:
                 first, second = sorted(((name, reading), (other, theirs)), key=lambda pair: pair[0])
                 found += self._compared(*first, *second)
         if name in self._newest or len(self._newest) < _MOST:
-            self._newest[name] = reading
+            self._newest[name] = source or name, reading
         return tuple(found)
 
     def _compared(self, name: str, one: Reading, other: str, two: Reading) -> list[str]:

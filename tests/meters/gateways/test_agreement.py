@@ -77,6 +77,14 @@ def test_readings_of_different_minutes_are_not_compared() -> None:
     assert differences(reading(1200), reading(-1200, second=61)) == []
 
 
+def test_devices_of_one_source_are_meters_of_their_own() -> None:
+    agreement = Agreement()
+
+    assert agreement.of("mqtt:# grid", reading(1200), "mqtt:#") == ()
+    assert agreement.of("mqtt:# roof", reading(-1200, import_wh=3), "mqtt:#") == ()
+    assert agreement.of("p1", reading(-1200)) != ()
+
+
 def test_a_hundred_sources_are_not_all_kept() -> None:
     agreement = Agreement()
     for number in range(100):
