@@ -115,6 +115,10 @@ class House:
         await eventually(are_heard, f"all telegrams of {self.name} to be heard: {gateway.log}", 30)
         self.heard += [self._fake.reading(number) for number in numbers]
 
+    async def say_wrongly(self, number: int) -> None:
+        """Say a telegram in which a digit is wrong."""
+        await self.line.say(self._fake.telegram(number).replace(b"1-0:1.8.1(00", b"1-0:1.8.1(90"))
+
     async def break_off(self, number: int) -> None:
         """Say half a telegram, and die."""
         await self.line.say(self._fake.telegram(number)[:200])
@@ -178,6 +182,7 @@ async def test_lines_that_die_nats_that_is_away_and_a_killed_gateway_cost_nothin
         for house in houses:
             await house.line.live()
         await say(range(15, 24))
+        await houses[0].say_wrongly(24)
 
         own_nats.kill()
         await say(range(24, 40), OUTAGE_S / 2 / 16)
@@ -203,7 +208,7 @@ async def test_lines_that_die_nats_that_is_away_and_a_killed_gateway_cost_nothin
             assert await stored_readings(bus, house.meter) == house.heard
         await eventually(lambda: _settled(bus, 12), "the intervals", 30)
         await _check_intervals(bus, houses)
-        assert {one.reason for one in await rejected(bus)} <= {"refused_at_gateway"}
+        await _check_refusals(bus)
         async with serving(bus) as url:
 
             async def is_shown() -> bool:
@@ -230,6 +235,16 @@ async def test_lines_that_die_nats_that_is_away_and_a_killed_gateway_cost_nothin
         for house in houses:
             await house.line.die()
         await bus.close()
+
+
+async def _check_refusals(bus: Bus) -> None:
+    """Hold what is on REJECTED, for the operator's page: the wrong telegram, and what was heard of the halves."""
+    told = [one for one in await rejected(bus) if "checksum" in one.detail]
+    assert [(one.reason, one.subject) for one in told] == [("refused_at_gateway", "readings.demo.h1-grid")]
+    assert "1-0:1.8.1(90" in told[0].payload
+    others = [one for one in await rejected(bus) if one not in told]
+    assert len(others) <= 4
+    assert {one.reason for one in others} <= {"refused_at_gateway"}
 
 
 async def _settled(bus: Bus, count: int) -> bool:
