@@ -29,7 +29,6 @@ export class Chart {
     this.index = -1;
     this.plot = null;
     this.heading = make("h3", {}, title);
-    this.note = make("p", { class: "note" });
     this.legend = make(
       "ul",
       { class: "legend", "aria-hidden": "true" },
@@ -58,6 +57,13 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
+  /** Call it something else; `unit` is that of its axis. */
+  name(title, unit) {
+    Object.assign(this, { title, unit });
+    say(this.heading, title);
+    this.slider.setAttribute("aria-label", title);
+  }
+
   /**
    * Show rows [{from, to, label, values}], in order of time (ms); a value that is null is a gap.
    * `ticks(ms)` writes a time below the axis, `show(value)` a value with its unit; `zone` is that of the clock.
@@ -82,7 +88,7 @@ export class Chart {
 
   /** What a chart must be drawn anew for, beside its colours. */
   shape() {
-    return JSON.stringify([this.from, this.to, this.zone]);
+    return JSON.stringify([this.from, this.to, this.zone, this.unit]);
   }
 
   data() {

@@ -31,8 +31,8 @@ const NOT_YOURS = "Meters and refused readings are for operators of this communi
 const homes = new Homes(at("homes"));
 const charts = {
   power: new Chart(at("power"), {
-    title: "Consumption and production",
-    unit: "",
+    title: "Power",
+    unit: "kW",
     series: [
       { name: "Consumption", colour: "load" },
       { name: "Production", colour: "pv" },
@@ -254,8 +254,7 @@ function drawPower() {
     const until = recent[index + 1]?.from ?? one.to;
     rows.push({ from: one.from, to: until, label: `${clock(one.from, zone)}, live`, values: one.values.map((value) => (value === null ? null : value / 1000)) });
   });
-  say(charts.power.heading, isDay ? "Power" : "Consumption and production");
-  charts.power.unit = isDay ? "kW" : "kWh";
+  charts.power.name(isDay ? "Power" : "Consumption and production", isDay ? "kW" : "kWh");
   charts.power.show(rows, {
     zone,
     from,
