@@ -1,6 +1,8 @@
 """`commonwatt meter`: put a real meter to work: look at what it gives."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -58,7 +60,11 @@ def look(
     async def work() -> None:
         nonlocal sound
         opened = _opened(sources, _zone(zone), silence, _others(settings))
-        sound = await _looked(opened, seconds, as_json=as_json)
+        try:
+            sound = await _looked(opened, seconds, as_json=as_json)
+        except* BrokenPipeError:
+            # Who reads the lines has had enough; what is still to be flushed would say so once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     run("meter", settings, work)
     raise typer.Exit(0 if sound else 1)

@@ -248,7 +248,7 @@ def _serial(objects: dict[str, str], registers: list[Register], hints: list[str]
 def _decoded(text: str) -> str:
     """Return what hexadecimal digits spell, if they spell something that a plate may show; else the text itself."""
     if _HEX.fullmatch(text):
-        spelt = bytes.fromhex(text).decode("latin-1")
+        spelt = bytes.fromhex(text).decode("latin-1").strip()
         if _PLATE.fullmatch(spelt):
             return spelt
     return text

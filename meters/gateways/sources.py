@@ -17,6 +17,7 @@ EXPECTED: Final = (
 )
 
 _APART: Final = timedelta(milliseconds=1)
+_STEP: Final = timedelta(seconds=1)
 
 
 class LineSource:
@@ -51,8 +52,11 @@ class LineSource:
             yield self._became(piece)
 
     def _became(self, piece: bytes) -> Given:
+        now = self._now()
         # Two at one moment would be one reading with two values, where the meter has no clock of its own.
-        self._last = max(self._now(), self._last + _APART)
+        soon = self._last + _APART
+        # A clock that was set back is followed: it was wrong before.
+        self._last = soon if now < soon < now + _STEP else now
         return self._confirmed(self._given(piece, self._last))
 
     def _confirmed(self, given: Given) -> Given:

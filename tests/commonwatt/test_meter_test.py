@@ -180,6 +180,19 @@ def test_ctrl_c_ends_it_clean_with_what_came_so_far(tmp_path: Path) -> None:
         os.close(slave)
 
 
+def test_who_reads_the_lines_may_have_had_enough(tmp_path: Path) -> None:
+    path = written(tmp_path, telegram("v5") * 5000)
+    command = [sys.executable, "-m", "commonwatt", "meter", "test", f"p1:file:{path}"]
+    with (tmp_path / "err").open("wb") as err:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
+    assert process.stdout is not None
+    assert process.stdout.readline().split()[0] == b"/"
+    process.stdout.close()
+
+    assert process.wait(60) == 0
+    assert (tmp_path / "err").read_bytes() == b""
+
+
 class Spoken:
     """A source that says what a test gave it, and is then lost or ends."""
 

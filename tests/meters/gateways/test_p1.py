@@ -384,6 +384,26 @@ def test_the_luxembourgish_and_swedish_kinds_are_read() -> None:
     assert one.reading.import_wh == 6_678_394
 
 
+@pytest.mark.parametrize(
+    ("printed", "epoch"),
+    [
+        (b"204B413655303031363630323937393132", "KA6U001660297912"),
+        (b"1336001560", "1336001560"),
+        (b"", "0"),
+        (b"41" * 48, "A" * 48),
+        (b"0102" * 24, "sha256-"),
+    ],
+    ids=["with a space before it", "digits", "nothing", "long", "too long"],
+)
+def test_the_epoch_is_the_serial_number_as_the_plate_shows_it(printed: bytes, epoch: str) -> None:
+    (one,) = read(changed("v5", (b"0-0:96.1.1(4B384547303034303436333935353037)", b"0-0:96.1.1(%s)" % printed)))
+
+    assert one.reading is not None
+    assert one.reading.epoch.startswith(epoch)
+    assert len(one.reading.epoch) <= 64
+    assert parse(one.reading.to_bytes()).epoch == one.reading.epoch
+
+
 def test_the_hour_that_comes_twice_is_told_apart_by_its_flag() -> None:
     summer, winter = (
         given(changed("v5", (b"(170102192002W)", b"(201025023000%s)" % flag)), RECEIVED) for flag in (b"S", b"W")

@@ -51,6 +51,21 @@ async def test_no_two_readings_of_a_meter_without_clock_are_of_one_moment(tmp_pa
     assert [one.reading.at - NOW for one in given if one.reading] == [timedelta(milliseconds=n) for n in range(3)]
 
 
+async def test_a_clock_that_was_set_back_is_followed(tmp_path: Path) -> None:
+    times = iter([NOW, NOW - timedelta(days=9), NOW - timedelta(days=9), NOW + timedelta(seconds=1)])
+    path = written(tmp_path, telegram("v3") * 4)
+
+    given = [one async for one in source(f"p1:file:{path}", now=lambda: next(times)).read()]
+
+    set_back = timedelta(days=-9)
+    assert [one.reading.at - NOW for one in given if one.reading] == [
+        timedelta(0),
+        set_back,
+        set_back + timedelta(milliseconds=1),
+        timedelta(seconds=1),
+    ]
+
+
 async def test_another_serial_number_without_a_checksum_counts_when_it_is_said_twice(tmp_path: Path) -> None:
     ours, flipped = (
         telegram("v3"),
