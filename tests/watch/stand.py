@@ -170,14 +170,14 @@ class Stand:
         """Wait until somebody follows a subscription, and has been sent its first state."""
         self._await(lambda: self.metric("commonwatt_messages_sent_total") > 0, "any")
 
-    def metric(self, name: str) -> float:
-        """Return the sum of a metric over its labels."""
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over its labels but these."""
         text = httpx.get(f"{self.url}/metrics").text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name == name
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     def approve(self, code: str, home: str = "demo.home-01") -> str:

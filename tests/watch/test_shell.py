@@ -46,6 +46,25 @@ async def test_the_receipt_counts_every_byte_of_a_socket(stand: Stand) -> None:
             assert receipt.parse_us > 0
 
 
+async def test_the_server_counts_the_same_bytes_and_messages_as_the_device(own_stand: Stand) -> None:
+    async with worn(own_stand.url, Started(HOME)) as device:
+        await device.until_live()
+        device.put(on.Turned(Screen.TODAY))
+        await device.until_live()
+    await asyncio.to_thread(own_stand.await_sockets, 0)
+    counted = {
+        (what, direction): await asyncio.to_thread(
+            own_stand.metric, f"commonwatt_connection_{what}_sum", direction=direction
+        )
+        for what in ("bytes", "messages")
+        for direction in ("in", "out")
+    }
+    receipt = device.shell.receipt
+    assert counted["bytes", "out"] == receipt.bytes_in
+    assert counted["bytes", "in"] == receipt.bytes_out
+    assert counted["messages", "in"] + counted["messages", "out"] == receipt.messages
+
+
 async def test_background_asks_by_get_and_an_unchanged_answer_is_empty(stand: Stand) -> None:
     async with worn(stand.url, Started(HOME, Show.BACKGROUND)) as device:
         await device.until(lambda state: state.awaited is Awaited.CADENCE)

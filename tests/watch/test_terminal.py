@@ -230,6 +230,13 @@ def test_an_unknown_home_has_a_face_and_does_not_end_it(stand: Stand) -> None:
         assert terminal.end() == 0
 
 
+def test_a_refused_token_has_a_face_and_does_not_end_it(guarded_stand: Stand) -> None:
+    with on_a_terminal(command(guarded_stand.url, token="wrong")) as terminal:
+        terminal.await_text("refused for")
+        terminal.type(b"q")
+        assert terminal.end() == 0
+
+
 def test_a_watch_is_paired_and_remembers_it(guarded_stand: Stand, configuration: Path) -> None:
     with on_a_terminal(command(guarded_stand.url, pair=True)) as terminal:
         shown = terminal.await_text("within 9 min")
