@@ -74,7 +74,9 @@ class _One:
         found = rejection.rejected
         self.cursor = rejection.cursor
         self.meter = rejection.meter
-        self.home = None if rejection.home is None else home_key(community.id, rejection.home)
+        home = None if rejection.home is None else community.homes_by_id[rejection.home]
+        self.home = None if home is None else home_key(community.id, home.id)
+        self.home_name = None if home is None else home.name or home.id
         self.reason, self.detail, self.received_at = found.reason, found.detail, found.received_at
         self.explanation = explain(found.reason)
         self.length = len(found.payload)
@@ -104,6 +106,7 @@ def _meter_count(root: Any) -> int:
 class RejectedReading:
     meter: str = shows("meter", "The id of the meter that it came for, registered or not.")
     home: strawberry.ID | None = shows("home", "The id of the meter's home; null where no such meter is registered.")
+    home_name: str | None = shows("home_name", "What people call that home; null as above.")
     reason: str = shows("reason", "Why it was refused, as a code such as register_fell.")
     explanation: str | None = shows(
         "explanation", "What the reason means, and what to do about it; null for one that this server does not know."

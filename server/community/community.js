@@ -190,9 +190,8 @@ const refreshRefused = (after = null) =>
   refresh("Rejected", { since: new Date(now() - REFUSED_DAYS * DAY_MS).toISOString(), after }, (found) => {
     if (found.rejectedCounts) showCounts(found.rejectedCounts, REFUSED_DAYS, community.timezone);
     if (!found.rejected) return;
-    const names = new Map(homes.homes.map(({ id, name }) => [id, name]));
     isPaged = after !== null;
-    olderAfter = showRefused(found.rejected, names, community.timezone, isPaged);
+    olderAfter = showRefused(found.rejected, community.timezone, isPaged);
   });
 
 // --- a time

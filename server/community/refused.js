@@ -26,8 +26,8 @@ export function showCounts({ total, counted, since, reasons }, days, zone) {
   renew(at("reasons"), make("div", region, table("Reasons of refused readings", columns, rows)), ...(note ? [note] : []));
 }
 
-/** Show refused readings; with `more` below those that are there. `names` are the names of homes by their id. */
-export function showRefused({ edges, pageInfo }, names, zone, more = false) {
+/** Show refused readings, with `more` below those that are there; give where older ones begin. */
+export function showRefused({ edges, pageInfo }, zone, more = false) {
   const items = edges.map(({ node }) =>
     make(
       "li",
@@ -36,7 +36,7 @@ export function showRefused({ edges, pageInfo }, names, zone, more = false) {
         "p",
         {},
         make("strong", {}, word(node.reason)),
-        ` · ${names.get(node.home) ?? "no registered home"} · `,
+        ` · ${node.homeName ?? "no registered home"} · `,
         make("code", {}, node.meter),
         ` · ${dayAndClock(Date.parse(node.receivedAt), zone)}`,
       ),

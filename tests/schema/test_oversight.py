@@ -33,7 +33,7 @@ REJECTED: Final = """
 query ($meter: String, $first: Int! = 20, $after: Cursor) {
   community(id: "demo") {
     rejected(meter: $meter, first: $first, after: $after) {
-      edges { cursor node { meter home reason explanation detail receivedAt payload payloadLength } }
+      edges { cursor node { meter home homeName reason explanation detail receivedAt payload payloadLength } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -140,6 +140,7 @@ async def test_an_operator_reads_what_was_refused_and_why_newest_first(place: Pl
     assert malformed == {
         "meter": "home-2-grid",
         "home": "demo.home-2",
+        "homeName": "home-2",
         "reason": "malformed_json",
         "explanation": "The message is not JSON. Look at what the gateway sends.",
         "detail": "so it is",
