@@ -20,8 +20,8 @@ _REDRAW_S: Final = 0.25
 _MOST_LINES: Final = 8
 
 _SIGNS: Final = {
-    "import_wh": "drawn from the grid, ever",
-    "export_wh": "fed into the grid, ever",
+    "import_wh": "total drawn",
+    "export_wh": "total fed in",
     "power_import_w": "drawn now",
     "power_export_w": "fed in now",
     "at": "when, in UTC",
@@ -184,10 +184,12 @@ def _panel(name: str, tally: Tally) -> Panel:
 
 def _table(given: Given) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("the meter says", "", "which becomes", "", ""):
-        table.add_column(column)
+    table.add_column("the meter says", no_wrap=True)
+    table.add_column("", overflow="fold")
+    table.add_column("which becomes", no_wrap=True)
+    table.add_column("")
     for register in given.registers:
-        cells = register.name, register.given, register.becomes or "-", register.field, _SIGNS.get(register.field, "")
+        cells = register.name, register.given, register.becomes or "-", _SIGNS.get(register.field, register.field)
         table.add_row(*(Text(printable(cell)) for cell in cells), style="" if register.field else "dim")
     return table
 

@@ -48,7 +48,7 @@ def test_a_sound_file_ends_with_0_and_says_what_became_of_it(commonwatt: Commonw
 
     assert result.exit_code == 0
     assert "1-0:1.8.1    000004.426 kWh" in result.stdout
-    assert "4426 Wh import_wh (drawn from the grid, ever)" in result.stdout
+    assert "4426 Wh import_wh (total drawn)" in result.stdout
     assert "2017-01-02T18:20:02Z drawn 6.825 kWh, fed in 2.444 kWh: you draw 244 W from the grid now" in result.stdout
     assert result.stdout.splitlines()[-2].endswith("readings 1, refused 0, lost 0 times")
     assert result.stdout.splitlines()[-1] == "all is well"
