@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.real_seconds:
         differing = check(arguments.real_seconds, arguments.citylearn)
-        sys.exit("\n".join(differing))
+        sys.exit("\n".join(differing) or 0)
     tables = measure_all(Console(stderr=True), quick=arguments.quick, folder=arguments.citylearn)
     if arguments.plot:
         drawn = next(one for one in reversed(tables) if one.trace == "CityLearn")

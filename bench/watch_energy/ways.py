@@ -30,8 +30,8 @@ from watch.shell import Shell
 from watch.state import Moment
 from watch.transport import Limits, parameters
 
-_EARLY_S: Final = 1e-6
-"""Polls come so much before their time, so that a connection that is kept for the same 5 s is still there."""
+_FIVE_S: Final = 4.98
+"""A little less than the 5 s for which the server keeps a connection: it is still there."""
 _PHASE_S: Final = 0.5
 _CHANCE: Final = 0.5
 """The device's: each cadence is as long as it is on average."""
@@ -109,7 +109,7 @@ class Poller:
         """Ask each period."""
         number = 0
         while True:
-            await self._place.clock.until(_PHASE_S + number * (self._period_s - _EARLY_S))
+            await self._place.clock.until(_PHASE_S + number * self._period_s)
             await self._ask()
             number += 1
 
@@ -292,7 +292,7 @@ _BACKGROUND: Final = _pace_s(Show.BACKGROUND)
 WAYS: Final = (
     Way("poll-1", "GET the whole document, each 1 s", 1, _whole(1)),
     Way("poll-gzip", "… each 1 s, gzip", 1, _whole(1, packed=True), day=False, quick=False),
-    Way("poll-5", "… each 5 s", 5, _whole(5)),
+    Way("poll-5", "… each 5 s", 5, _whole(_FIVE_S)),
     Way("poll-60", "… each 60 s", 60, _whole(60)),
     Way("query-1", "GraphQL query of the exact fields, each 1 s", 1, _exact(1), day=False, quick=False),
     Way("all", "subscription to all fields", 1, _everything),
