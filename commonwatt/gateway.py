@@ -11,6 +11,7 @@ import typer
 from prometheus_client import start_http_server
 from rich.console import Console
 
+from commonwatt.files import allow_files
 from commonwatt.options import with_nats
 from commonwatt.running import connected, run
 from commonwatt.settings import Settings, SettingsError
@@ -63,7 +64,7 @@ _MetricsPort = Annotated[
 @gateway.command(
     "p1",
     help=(
-        "Read P1 ports (DSMR and its relatives): one by options, or as many as a file names.\n\n**Examples**\n\n"
+        "Read P1 ports (DSMR and its relatives): one by options, or up to 1,000 that a file names.\n\n**Examples**\n\n"
         "    commonwatt gateway p1 --community sonnenhang --meter bakery-grid --serial /dev/ttyUSB0\n\n"
         "    commonwatt gateway p1 --community sonnenhang --meter bakery-grid --tcp 10.0.0.5:2001 --every 10\n\n"
         "    commonwatt gateway p1 --community sonnenhang --meter bakery-grid --file telegrams.txt\n\n"
@@ -93,7 +94,7 @@ def p1(
 @gateway.command(
     "sml",
     help=(
-        "Read meters that speak SML: one by options, or as many as a file names.\n\n**Examples**\n\n"
+        "Read meters that speak SML: one by options, or up to 1,000 that a file names.\n\n**Examples**\n\n"
         "    commonwatt gateway sml --community sonnenhang --meter mill-grid --serial /dev/ttyUSB0\n\n"
         "    commonwatt gateway sml --config gateway.toml"
     ),
@@ -132,6 +133,7 @@ async def serve_feeds(settings: Settings, name: str, feeds: Sequence["Feed"]) ->
     from meters.gateways.runner import Gateway
 
     metrics = Metrics()
+    allow_files(len(feeds))
     async with AsyncExitStack() as stack:
         if port := settings.gateway_metrics_port:
             try:
