@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from aggregator.outbox import FencedError
-from aggregator.state import VERSION, State
+from aggregator.state import OLDEST, VERSION, State
 from bus.client import Bus, Message
 from bus.errors import ConfigurationError, ConflictError
 from bus.streams import CHECKPOINTS
@@ -56,7 +56,7 @@ class Checkpoints:
             version = msgspec.msgpack.decode(raw, type=_Versioned).version
         except (zlib.error, msgspec.DecodeError) as error:
             raise CheckpointError(f"the checkpoint of {key!r} is not readable ({error}); {way_out}") from None
-        if version != VERSION:
+        if not OLDEST <= version <= VERSION:
             which = "newer" if version > VERSION else "older"
             raise CheckpointError(
                 f"the checkpoint of {key!r} has version {version}, this program knows {VERSION}: it was written by a "

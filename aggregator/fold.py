@@ -8,6 +8,7 @@ message caused; a `job` asks for what the service must bring before the next mes
 from typing import Final
 
 from aggregator.alerts import Alerts
+from aggregator.flood import APART_MS, MOST_A_SECOND, STRANGERS, crowds, settle, tell
 from aggregator.live import HomePower, MeterOf, home_power, sample_surplus
 from aggregator.plausibility import Outcome, Verdict, doubt, judge
 from aggregator.settlement import Job, Settlement
@@ -102,6 +103,8 @@ class Fold:
             self._set_clock(state.heard[1] + idle)
         self._watch_silence()
         self.settlement.settle_late()
+        if state.refusals:
+            self.outputs.extend(settle(state.refusals, time_ms))
 
     def take(self, meter: str, reading: Reading, stored: Stored) -> None:
         """Take a reading that is well-formed; refuse it by an output if it cannot be."""
@@ -126,32 +129,37 @@ class Fold:
             return self._refuse_unknown(meter, stored)
         home, connection_w, track = entry
         last = track.last
-        if last is not None and at > last.at >= self.settlement.waits_since and track.suspect is None:
-            imp, exp = reading.import_wh, reading.export_wh
-            most = connection_w * (at - last.at) // _MS_PER_HOUR + 100
-            if (
-                0 <= imp - last.import_wh <= most
-                and 0 <= exp - last.export_wh <= most
-                and reading.epoch == track.epochs[last.epoch].name
-            ):
-                point = Point(at, last.epoch, imp, exp)
-                self._newest(home, meter, track, point, reading, stored)
-                return None
+        if last is not None and track.suspect is None:
+            gap = at - last.at
+            if gap >= APART_MS and last.at >= self.settlement.waits_since:
+                imp, exp = reading.import_wh, reading.export_wh
+                most = connection_w * gap // _MS_PER_HOUR + 100
+                if (
+                    0 <= imp - last.import_wh <= most
+                    and 0 <= exp - last.export_wh <= most
+                    and reading.epoch == track.epochs[last.epoch].name
+                ):
+                    point = Point(at, last.epoch, imp, exp)
+                    self._newest(home, meter, track, point, reading, stored)
+                    return None
+        if crowds(track, at):
+            detail = f"more than {MOST_A_SECOND} readings closer than {APART_MS} ms within the second of {reading.at}"
+            return self.refuse(stored, "flood", detail)
         self._judge(meter, home, connection_w, track, reading, stored)
         return None
 
     def refuse(self, stored: Stored, reason: str, detail: str) -> None:
-        """Put a message on REJECTED, whole."""
-        self.outputs.append(
-            Rejected(
-                reason=reason,
-                detail=detail,
-                subject=stored.subject,
-                sequence=stored.sequence,
-                received_at=stored.time_ms,
-                payload=stored.data.decode("utf-8", "backslashreplace"),
-            )
+        """Put a message on REJECTED, whole; one of many of its meter is only counted until the minute is over."""
+        rejected = Rejected(
+            reason=reason,
+            detail=detail,
+            subject=stored.subject,
+            sequence=stored.sequence,
+            received_at=stored.time_ms,
+            payload=stored.data.decode("utf-8", "backslashreplace"),
         )
+        meter = stored.subject.rpartition(".")[2]
+        self.outputs.extend(tell(self.state.refusals, meter if meter in self._meters else STRANGERS, rejected))
 
     def _refuse_unknown(self, meter: str, stored: Stored) -> None:
         self.refuse(stored, "unknown_meter", f"community {self.state.community!r} has no meter {meter!r}")

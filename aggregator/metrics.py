@@ -47,4 +47,4 @@ class Metrics:
             elif isinstance(output, Alert):
                 self.alerts.labels(output.kind).inc()
             else:
-                self.rejected.labels(output.reason).inc()
+                self.rejected.labels(output.reason).inc(output.count)

@@ -1,17 +1,20 @@
 """The state of one community's fold: all of it, and nothing else, is in a checkpoint.
 
 It is bounded by the number of meters and of intervals that are not final; readings are not
-kept. `VERSION` changes whenever its shape or meaning does.
+kept. `VERSION` changes whenever its shape or meaning does; a state of the versions down to `OLDEST`
+is read as it is, for what it lacks has a default.
 """
 
 from typing import Final
 
 import msgspec
 
+from aggregator.flood import Refusals
 from aggregator.track import Track
 from bus.messages import Light
 
-VERSION: Final = 1
+VERSION: Final = 2
+OLDEST: Final = 1
 
 
 class DayTotal(msgspec.Struct):
@@ -42,6 +45,8 @@ class State(msgspec.Struct):
     """INTERVALS sequences of the closed intervals that are not final, by time; the last one ends at `base`."""
     hours: list[tuple[int, int]] = []
     """(start of an hour, READINGS sequence at which its first reading came), oldest first."""
+    refusals: dict[str, Refusals] = {}
+    """By meter what was refused of it lately."""
     late: dict[str, tuple[int, int]] = {}
     """Homes with readings that came after their interval closed: (earliest, latest) time of those."""
     reshare_from: int | None = None

@@ -87,6 +87,9 @@ class Track(msgspec.Struct):
     skew_ms: int = 0
     stale: bool = False
     silent: bool = False
+    second: int = 0
+    """The second of the meter's clock in which readings lay close to each other last, and how many did."""
+    crowd: int = 0
     midnight: Energy | None = None
 
     def cumulative(self, point: Point) -> Energy:

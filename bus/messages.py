@@ -156,7 +156,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused reading, whole: `payload` is its text as it came (bytes that are no UTF-8 escaped)."""
+    """A refused reading, whole: `payload` is its text as it came (bytes that are no UTF-8 escaped).
+
+    With a `count` over 1 it stands for so many that were refused for one reason within a minute, and
+    names the last of them; its payload is empty.
+    """
 
     reason: str
     detail: str
@@ -164,6 +168,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     received_at: int
     payload: str
+    count: int = 1
 
 
 _encoder: Final = msgspec.json.Encoder()

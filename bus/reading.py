@@ -162,6 +162,7 @@ REASONS: Final = {
     "register_leapt": "the register rose by more than the connection can carry, unconfirmed",
     "too_old": "the reading is older than what the stream keeps",
     "unknown_epoch": "an older reading of an epoch that the meter never announced",
+    "flood": "too many readings of the meter lie within one second of its own clock",
     "refused_at_gateway": "the gateway refused what the meter sent; the text begins with its reason",
     "conflict": "another value is stored for this meter and time, and this one is not marked as a correction",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from aggregator.outbox import FencedError, Outbox
-from aggregator.state import VERSION, State
+from aggregator.state import OLDEST, VERSION, State
 from bus.client import Bus, Message
 from bus.errors import UnavailableError
 from bus.messages import Alert, Rejected
@@ -97,7 +97,7 @@ async def test_the_second_to_save_after_the_same_load_is_fenced_out_even_with_th
         (zlib.compress(b"\xc1"), "not readable"),
         (zlib.compress(msgspec.msgpack.encode({"version": VERSION})), "not readable"),
         (zlib.compress(msgspec.msgpack.encode({"version": VERSION + 1})), "newer Commonwatt"),
-        (zlib.compress(msgspec.msgpack.encode({"version": VERSION - 1})), "older Commonwatt"),
+        (zlib.compress(msgspec.msgpack.encode({"version": OLDEST - 1})), "older Commonwatt"),
     ],
     ids=["garbage", "no msgpack", "half of it", "newer", "older"],
 )
