@@ -92,7 +92,7 @@ class Intake:
         elif data == self._last:
             # Harmless, and no news: a device that says the same again is counted, not told of.
             self.refused += 1
-            self._metrics.refuse(self._place.name, "duplicate")
+            self._metrics.refuse(self._place.name, "repeated")
         elif self._is_left_out(reading):
             self.skipped += 1
             self._metrics.thinned.labels(self._place.name).inc()

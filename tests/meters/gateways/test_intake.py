@@ -150,7 +150,7 @@ def test_the_same_again_is_left_out_and_counted(desk: Desk) -> None:
         desk.intake.take(given(second))
     assert desk.registers == [1, 2]
     assert desk.told == []
-    assert desk.count("refused_total", reason="duplicate") == 3
+    assert desk.count("refused_total", reason="repeated") == 3
 
 
 def test_another_value_of_the_same_moment_is_the_aggregators_to_judge(desk: Desk) -> None:
