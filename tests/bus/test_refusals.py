@@ -39,9 +39,9 @@ async def test_a_subject_that_is_not_allowed_is_refused_at_once_by_its_name(own:
     for refused, subject in (
         (server.publish(Message("$KV.registry.demo", b"{}")), "$KV.registry.demo"),
         (server.publish_batch([Message("readings.demo.m1", b"{}")] * 2), "readings.demo.m1"),
-        (server.message("READINGS", 1), "$JS.API.DIRECT.GET.READINGS"),
+        (server.message("KV_checkpoints", 1), "$JS.API.DIRECT.GET.KV_checkpoints"),
         (server.last("REJECTED", "rejected.demo.m1"), "$JS.API.DIRECT.GET.REJECTED.rejected.demo.m1"),
-        (server.stream_bounds("READINGS"), "$JS.API.STREAM.INFO.READINGS"),
+        (server.stream_bounds("KV_checkpoints"), "$JS.API.STREAM.INFO.KV_checkpoints"),
     ):
         with pytest.raises(RefusedError) as caught:
             await refused

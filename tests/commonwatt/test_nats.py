@@ -243,7 +243,7 @@ async def test_every_process_does_all_its_work_with_its_own_key(processes: Proce
 @pytest.mark.parametrize(
     ("role", "words", "subject"),
     [
-        ("server", ("registry", "apply", str(EXAMPLE)), r"\$JS.API.STREAM.INFO.READINGS"),
+        ("server", ("registry", "apply", str(EXAMPLE)), r"\$KV\.registry\.sonnenhang"),
         ("history", ("registry", "show"), r"\$JS.API.STREAM.INFO.READINGS"),
         ("simulator", ("token", "revoke", "any"), r"\$JS.API.STREAM.INFO.KV_revoked"),
         ("aggregator", ("token", "revoke", "any"), r"\$JS.API.STREAM.INFO.KV_revoked"),
