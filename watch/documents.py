@@ -12,6 +12,7 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parent
 PLACES: Final = "Places"
+RECEIPT: Final = "Receipt"
 _OPERATION: Final = re.compile(r"^(?:query|subscription|mutation) (\w+)", re.MULTILINE)
 
 

@@ -24,7 +24,7 @@ from watch.glance import (
 )
 from watch.hours import rows_of_hours
 from watch.pairing import Pairing, Phase
-from watch.receipt import Receipt
+from watch.receipt import Bill, Receipt
 from watch.view import Freshness, Trouble, View
 
 _WORDS: Final = {
@@ -83,15 +83,17 @@ class Face:
         return "; ".join(filter(None, (self.title, self.notice, light, *rows, self.age)))
 
 
-def draw(view: View, title: str, receipt: Receipt | None = None, zone: tzinfo | None = None) -> Face:
-    """Return the face of a view; `title` is what is watched. The receipt is shown where that screen is.
+def draw(
+    view: View, title: str, receipt: Receipt | None = None, zone: tzinfo | None = None, bill: Bill | None = None
+) -> Face:
+    """Return the face of a view; `title` is what is watched. Receipt and bill are shown where that screen is.
 
     Times are those of `zone`, None: of the device.
     """
     light = view.reading.light if view.reading is not None else Light.UNKNOWN
     rows = rows_of(view.reading, zone) if view.reading is not None else rows_of_nothing(view.kind, view.screen)
     if view.screen is Screen.RECEIPT:
-        rows = rows_of_receipt(receipt or Receipt())
+        rows = rows_of_receipt(receipt or Receipt(), bill)
     return Face(
         title=title,
         light=light,
@@ -138,12 +140,14 @@ def rows_of(reading: Reading, zone: tzinfo | None = None) -> tuple[Row, ...]:
             assert_never(never)
 
 
-def rows_of_receipt(receipt: Receipt) -> tuple[Row, ...]:
-    """Return what the device has cost so far."""
+def rows_of_receipt(receipt: Receipt, bill: Bill | None = None) -> tuple[Row, ...]:
+    """Return what the device has cost so far, and beside it what the server has counted on the open connection."""
+    counted = ("", "", "") if bill is None else (size(bill.bytes_in), size(bill.bytes_out), str(bill.messages))
+    came, went, messages = (f"server {count}" if count else "" for count in counted)
     return (
-        Row("in", size(receipt.bytes_in)),
-        Row("out", size(receipt.bytes_out)),
-        Row("messages", str(receipt.messages)),
+        Row("in", size(receipt.bytes_in), came),
+        Row("out", size(receipt.bytes_out), went),
+        Row("messages", str(receipt.messages), messages),
         Row("wake-ups", str(receipt.wakeups)),
         Row("parsing", f"{receipt.parse_us / 1000:.1f} ms"),
     )

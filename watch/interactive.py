@@ -93,7 +93,7 @@ def face_of(shell: Shell) -> Face:
     state = shell.state
     seen = view(state, shell.now())
     title = state.target.id if state.target is not None else "commonwatt"
-    face = draw(seen, title, shell.receipt)
+    face = draw(seen, title, shell.receipt, bill=shell.bill)
     if seen.screen is not Screen.GLANCE:
         face = replace(face, title=f"{title} · {seen.screen}")
     if seen.screen is Screen.RECEIPT and not face.notice:

@@ -87,6 +87,10 @@ class SocketLine:
         if id in self._operations:
             self._operations[id].cancel()
 
+    def ask(self, document: str, told: Callable[[Mapping[str, Any]], None]) -> None:
+        """Ask a query beside the operation, and tell its data; nothing where there are none. The line must be open."""
+        self._start(self._ask(self._party.documents[document], told))
+
     def ping(self, payload: Mapping[str, str] | None = None) -> None:
         """Send a ping; the line must be open."""
         self._start(self._ping(payload))
@@ -98,6 +102,14 @@ class SocketLine:
     async def _ping(self, payload: Mapping[str, str] | None) -> None:
         with suppress(TransportError, OSError):  # `run` tells
             await self._transport.send_ping(payload)
+
+    async def _ask(self, document: Document, told: Callable[[Mapping[str, Any]], None]) -> None:
+        request = DocumentRequest(document, {}, by_text=self._party.by_text)
+        with suppress(TransportError, OSError):  # `run` tells; an older server does not know the document
+            async with aclosing(self._transport.subscribe(request)) as results:
+                async for result in results:
+                    if result.data is not None:
+                        told(result.data)
 
     async def _operate(self, id: int, document: Document, variables: Mapping[str, Any]) -> None:
         try:

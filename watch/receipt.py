@@ -1,10 +1,11 @@
-"""A receipt: what a watch has cost so far, counted by the device itself.
+"""A receipt: what a watch has cost so far, counted by the device itself; and what the server has counted.
 
 Bytes, µs and times come in, a new frozen Receipt goes out: a pure fold. It measures nothing itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 TAIL_MS: Final = 1_000
 """For so long a radio stays awake after it was used: what comes sooner costs no waking."""
@@ -33,3 +34,25 @@ class Receipt:
             parse_us=self.parse_us + parse_us,
             last=at,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What the server has counted on the connection that is open, in the device's words: in is what came to it."""
+
+    bytes_in: int
+    bytes_out: int
+    messages: int
+
+
+def read_bill(data: Mapping[str, Any]) -> Bill | None:
+    """Read the answer to the query Receipt; None where the server counts nothing, or says what is no count."""
+    match data.get("receipt"):
+        case {
+            "bytesIn": int(went),
+            "bytesOut": int(came),
+            "messagesIn": int(messages_out),
+            "messagesOut": int(messages_in),
+        }:
+            return Bill(came, went, messages_in + messages_out)
+    return None

@@ -12,14 +12,14 @@ from watch import commands as do
 from watch import events as on
 from watch.address import Address
 from watch.device import after
-from watch.documents import Document
-from watch.events import Event
+from watch.documents import RECEIPT, Document
+from watch.events import Event, Screen
 from watch.http import AuthorizeLine, GetLine, PollLine, StreamLine
 from watch.line import Line, Party, SocketLine
 from watch.memory import Memory
 from watch.meter import Meter
-from watch.receipt import Receipt
-from watch.state import Moment, State
+from watch.receipt import Bill, Receipt, read_bill
+from watch.state import Moment, Open, State
 from watch.store import Store
 from watch.transport import Limits
 
@@ -48,6 +48,7 @@ class Shell:
         tap: Callable[[], None] = lambda: None,
     ) -> None:
         self.state = State()
+        self.bill: Bill | None = None  # of the open connection, once it was asked for
         self.complaint = ""  # what did not work and only the user can mend
         self._now = now
         self._client = client
@@ -96,6 +97,8 @@ class Shell:
             if self._saved is None or now - self._saved >= _SAVE_MS:
                 self._saved = now
                 self._save()
+        if isinstance(event, on.Turned):
+            self._ask_bill()
         self._arm()
         self._changed.set()
 
@@ -140,6 +143,19 @@ class Shell:
             case _:
                 pass
 
+    def _ask_bill(self) -> None:
+        """Ask what the server has counted, if the receipt is looked at over an open socket."""
+        line, state = self._line, self.state
+        if state.screen is not Screen.RECEIPT or state.open is not Open.OPEN or not isinstance(line, SocketLine):
+            return
+
+        def take(data: Mapping[str, Any]) -> None:
+            if self._line is line:
+                self.bill = read_bill(data)
+                self._changed.set()
+
+        line.ask(RECEIPT, take)
+
     def _save(self) -> None:
         target, readings = self.state.target, self.state.readings
         if self._memory is None or target is None or all(known.steady is None for known in readings.values()):
@@ -173,7 +189,7 @@ class Shell:
         self._task = self._run(line.run())
 
     def _drop(self) -> None:
-        self._line = None
+        self._line = self.bill = None
         if self._task is not None:
             self._task.cancel()
             self._task = None

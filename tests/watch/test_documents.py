@@ -31,9 +31,10 @@ from watch import events as on
 from watch.device import after
 from watch.documents import Document, read_documents
 from watch.events import Kind, Screen, Show, Started, Target
-from watch.face import Face, draw
+from watch.face import Face, draw, rows_of_receipt
 from watch.glance import FORMS, ExpectedHour, Light, Reading, Trend, places, read
 from watch.modes import PACES, ask
+from watch.receipt import Bill, Receipt, read_bill
 from watch.state import Moment, State
 from watch.view import view
 
@@ -247,7 +248,7 @@ def test_a_document_is_valid_against_the_printed_schema(schema: GraphQLSchema, f
 
 
 def test_each_operation_is_known_by_its_name_and_the_id_of_its_file() -> None:
-    assert set(DOCUMENTS) == {name for names in SCREENS.values() for name in names} | {"Places"}
+    assert set(DOCUMENTS) == {name for names in SCREENS.values() for name in names} | {"Places", "Receipt"}
     for document in DOCUMENTS.values():
         assert document.id == hashlib.sha256(document.text.encode()).hexdigest()
         assert (ROOT / "watch" / file_of(document)).read_bytes().rstrip(b"\n").decode() == document.text
@@ -284,6 +285,24 @@ def test_durations_say_the_same_as_their_ms() -> None:
         for text, ms in ((pace.every, pace.every_ms), (pace.max_silence, pace.max_silence_ms)):
             found = re.fullmatch(r"PT(\d+)([SM])", text)
             assert (int(found[1]) * (1000 if found[2] == "S" else 60_000) if found else 0) == ms
+
+
+def test_the_receipt_shows_exactly_what_is_asked_of_the_server(schema: GraphQLSchema) -> None:
+    counts = {"bytesIn": 1100, "bytesOut": 12_800, "messagesIn": 4, "messagesOut": 30}
+    assert set(selected(schema, DOCUMENTS["Receipt"])) == set(counts)
+    assert read_bill({"receipt": counts}) == Bill(12_800, 1100, 34)
+
+    def shown(counts: dict[str, int]) -> list[str]:
+        return [row.meaning for row in rows_of_receipt(Receipt(), read_bill({"receipt": counts}))]
+
+    assert shown(counts) == ["server 12.8 kB", "server 1.1 kB", "server 34", "", ""]
+    for name in counts:
+        assert shown(counts | {name: 7000}) != shown(counts)
+
+
+@pytest.mark.parametrize("said", [{}, {"receipt": None}, {"receipt": 3}, {"receipt": {"bytesIn": "1"}}])
+def test_a_server_that_does_not_count_has_no_bill(said: dict[str, Any]) -> None:
+    assert read_bill(said) is None
 
 
 def test_readings_know_their_forms() -> None:

@@ -10,6 +10,7 @@ from tests.watch.wearing import HOME, Clock, worn
 from watch import events as on
 from watch.events import Screen, Show, Started
 from watch.glance import HomeToday
+from watch.receipt import Bill
 from watch.state import Awaited
 from watch.verdict import Standing
 from watch.view import Freshness, Trouble
@@ -63,6 +64,22 @@ async def test_the_server_counts_the_same_bytes_and_messages_as_the_device(own_s
     assert counted["bytes", "out"] == receipt.bytes_in
     assert counted["bytes", "in"] == receipt.bytes_out
     assert counted["messages", "in"] + counted["messages", "out"] == receipt.messages
+
+
+async def test_who_opens_the_receipt_sees_what_the_server_has_counted(guarded_stand: Stand) -> None:
+    async with worn(guarded_stand.url, Started(HOME, token=guarded_stand.issue())) as device:
+        device.put(on.Turned(Screen.RECEIPT))  # nothing is open yet, and nobody is asked
+        device.put(on.Turned(Screen.GLANCE))
+        await device.until_live()
+        before = device.shell.receipt
+        device.put(on.Turned(Screen.RECEIPT))
+        await device.until(lambda _: device.shell.bill is not None)
+        after = device.shell.receipt
+        assert device.shell.bill == Bill(before.bytes_in, after.bytes_out, before.messages + 1)
+        assert device.state.link is Standing.LIVE
+        await device.until(lambda _: device.shell.receipt.messages == before.messages + 3)
+        device.put(on.Network(up=False))
+        assert device.shell.bill is None
 
 
 async def test_background_asks_by_get_and_an_unchanged_answer_is_empty(stand: Stand) -> None:

@@ -164,5 +164,5 @@ def test_a_field_that_changes_changes_the_face(page: Page, name: str, field: str
 def test_the_script_knows_the_documents_by_the_ids_that_servers_give_them() -> None:
     known = json.loads((WEB / "src" / "documents.js").read_text("utf-8").partition("DOCUMENTS = ")[2].rstrip(";\n"))
     assert {name: id for name, (id, _) in known.items()} == {name: id for name, (id, _) in documents().items()}
-    assert set(known) >= {*DATA, "HomeGlanceNow", "CommunityGlanceNow", "Places"}
+    assert set(known) >= {*DATA, "HomeGlanceNow", "CommunityGlanceNow", "Places", "Receipt"}
     assert all(print_ast(parse(text)) == print_ast(documents()[name][1]) for name, (_, text) in known.items())

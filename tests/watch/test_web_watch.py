@@ -170,11 +170,13 @@ def test_the_receipt_counts_what_the_watch_costs(page: Page, site: Site) -> None
     page.keyboard.press("r")
     rows = page.locator(TEXTS)
     expect(rows).to_have_count(7)
-    expect(rows.nth(3)).to_have_text("4 messages")  # init, ack, subscribe, next
-    expect(rows.nth(4)).to_have_text("1 wake-ups")
-    expect(rows.nth(1)).to_have_text(re.compile(r"^\d+ B in$"))
+    # init, ack, subscribe, next; then the question, its answer and its end. The server has not counted its answer.
+    expect(rows.nth(3)).to_have_text("7 messages, server 5")
+    expect(rows.nth(4)).to_have_text(re.compile("^[12] wake-ups$"))
+    expect(rows.nth(1)).to_have_text(re.compile(r"^(\d+ B|\d\.\d kB) in, server (\d+ B|\d\.\d kB)$"))
+    expect(page.locator("#face")).to_have_attribute("aria-label", re.compile("messages 7 server 5"))
     site.show("YELLOW")
-    expect(rows.nth(3)).to_have_text("5 messages")
+    expect(rows.nth(3)).to_have_text("8 messages, server 5")
 
 
 def test_a_community_is_watched_by_its_own_documents(page: Page, site: Site) -> None:

@@ -58,7 +58,7 @@ GALLERY: Final[dict[str, tuple[dict[str, Any], Literal["dark", "light"], str]]] 
     "gone": (VIEWS["trouble gone"], "dark", "round"),
     "unknown": (nothing("unknown", reason="there is no home 'demo.home-99'", title="demo.home-99"), "dark", "round"),
     "pairing": (VIEWS["pairing, showing"], "dark", "round"),
-    "receipt": (VIEWS["receipt"], "dark", "round"),
+    "receipt": (VIEWS["a receipt and the server's"], "dark", "round"),
     "green-light": (VIEWS["green"], "light", "round"),
     "yellow-light": (VIEWS["yellow"], "light", "round"),
     "red-square": (VIEWS["red"], "dark", "square"),

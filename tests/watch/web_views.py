@@ -38,6 +38,7 @@ def view(**changes: Any) -> dict[str, Any]:
         "figures": GLANCE,
         "pairing": None,
         "left": 0,
+        "bill": None,
         "receipt": {"in": 12340, "out": 610, "messages": 34, "wakeups": 5, "parse_us": 12400},
         "since": "10:42",
     }
@@ -114,8 +115,10 @@ VIEWS: Final = {
     "hours, nothing and a trouble": {**nothing("gone"), "screen": "hours"},
     "hours, incomplete": hours(trouble="incomplete", reason="the history is away", figures=forecast()),
     "receipt": view(screen="receipt"),
+    "a receipt and the server's": view(screen="receipt", bill={"in": 12_800, "out": 1_100, "messages": 34}),
     "a long receipt": view(
         screen="receipt",
+        bill={"in": 987_654_321, "out": 987_654_321, "messages": 1_234_567},
         receipt={"in": 987_654_321, "out": 987_654_321, "messages": 1_234_567, "wakeups": 123_456, "parse_us": 10**9},
     ),
     **{f"pairing, {phase}": pairing(phase) for phase in ("asking", "showing", "denied", "expired", "failed")},

@@ -1,6 +1,6 @@
 // The service worker: the shell from its cache, all of one version; what the server says is never kept here.
 
-const CACHE = "commonwatt-watch-31d3deacea2b";
+const CACHE = "commonwatt-watch-fd65b44da70d";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

@@ -56,6 +56,7 @@ export class App {
       pairing,
       left: pairing?.ends === undefined ? 0 : pairing.ends - steady,
       receipt: this.receipt.counts,
+      bill: this.link.bill,
       since: this.since,
     });
     if (seen.state === "live" && !seen.trouble && seen.screen !== "receipt") return; // nothing changes by itself

@@ -36,5 +36,9 @@ export const DOCUMENTS = {
   "Places": [
     "e5655e083eabd8d2d9cf803020553968f4c1ff54b5f769b484509fbae99edcde",
     "query Places { communities { id name homes { id name } } }"
+  ],
+  "Receipt": [
+    "5e96c06ed7dec6cc7b1721fe749e4b96adf469615a0e6582d81f8179a3df329c",
+    "query Receipt { receipt { bytesIn bytesOut messagesIn messagesOut } }"
   ]
 };

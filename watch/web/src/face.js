@@ -30,7 +30,7 @@ const PRESSED = ["refused"]; // there is a button for what to do
 export function draw(view) {
   const pen = penOf(view.breadth);
   if (view.trouble === "pairing") return drawPairing(pen, view.pairing, view.left);
-  if (view.screen === "receipt") return drawReceipt(pen, view.receipt, view.since);
+  if (view.screen === "receipt") return drawReceipt(pen, view.receipt, view.bill, view.since);
   if (!view.figures && view.trouble) return drawTrouble(pen, words(view), view.trouble);
   if (view.screen === "hours") return drawHours(pen, view);
   return view.screen === "today" ? drawToday(pen, view) : drawGlance(pen, view);

@@ -2,12 +2,13 @@
 //
 // Nothing of what was closed, or replaced by a later command, is told any more.
 
-import { wantsText } from "./answer.js";
+import { isObject, wantsText } from "./answer.js";
 import { stream } from "./stream.js";
 import { get } from "./get.js";
 import { ask, read } from "./http.js";
 import { Socket } from "./socket.js";
 
+const BILL = "receipt"; // an id that is no number is of no operation of the machine
 const CLIENT = "watch page";
 const GRANT = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -20,6 +21,7 @@ export class Link {
   #abort = null;
   #asked = null; // what was asked last, to be asked again by its text
   #byText = false;
+  #bill = null;
 
   /** `base` is the server's URL, `documents` maps an operation to [id, text], `tell` takes events. */
   constructor(base, documents, tell, receipt) {
@@ -27,6 +29,16 @@ export class Link {
     this.#documents = documents;
     this.#tell = tell;
     this.#receipt = receipt;
+  }
+
+  /** What the server has counted on the open socket, once it was asked: {in, out, messages} in the device's words; else null. */
+  get bill() {
+    return this.#bill;
+  }
+
+  /** Ask the server what it has counted, where a socket is open. */
+  askBill() {
+    this.#socket?.subscribe(BILL, this.#parameters({ document: "Receipt" }));
   }
 
   /** Carry out a command; `token` is the state's. */
@@ -57,6 +69,7 @@ export class Link {
 
   /** Tell what was heard; a server that lacks the document is asked again with its text, from here on always. */
   #hear(event) {
+    if (Number.isNaN(event.id)) return void (this.#bill = billOf(event.data?.receipt) ?? this.#bill);
     if (this.#byText || !wantsText(event)) return this.#tell(event);
     this.#byText = true;
     const { command, token } = this.#asked;
@@ -98,7 +111,7 @@ export class Link {
   #drop() {
     this.#socket?.close();
     this.#abort?.abort();
-    this.#socket = this.#abort = null;
+    this.#socket = this.#abort = this.#bill = null;
   }
 
   #at(path) {
@@ -110,4 +123,9 @@ export class Link {
     url.protocol = url.protocol.replace("http", "ws");
     return url;
   }
+}
+
+function billOf(said) {
+  const counts = isObject(said) ? [said.bytesOut, said.bytesIn, said.messagesIn + said.messagesOut] : [];
+  return counts.length && counts.every(Number.isFinite) ? { in: counts[0], out: counts[1], messages: counts[2] } : null;
 }

@@ -42,6 +42,7 @@ listen(page.at("watch"), {
   },
   reveal() {
     app.tell({ type: "turn", to: app.state.screen === "receipt" ? app.state.before : "receipt" });
+    if (app.state.screen === "receipt" && app.state.open === "open") link.askBill();
   },
   leave() {
     if (app.state.screen === "receipt") app.tell({ type: "turn", to: app.state.before });

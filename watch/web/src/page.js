@@ -45,7 +45,7 @@ export class Page {
     face.setAttribute("viewBox", view.mode === "ambient" ? shifted() : "0 0 400 400");
     paint(face, draw(seen));
     const said = view.trouble === "pairing" ? sayPairing(view.pairing, view.left)
-      : view.screen === "receipt" ? sayReceipt(view.receipt, since) : say(view);
+      : view.screen === "receipt" ? sayReceipt(view.receipt, view.bill, since) : say(view);
     face.setAttribute("aria-label", said);
     this.#speak(view, said);
     this.#offer(actionsOf(view));

@@ -2,17 +2,18 @@
 
 import { receiptRows } from "./rows.js";
 
-/** Return what to draw for counts (receipt.js), with the time of day since which they count. */
-export function drawReceipt(pen, counts, since) {
+/** Return what to draw for counts (receipt.js), with the server's bill (link.js) and the time of day since which they count. */
+export function drawReceipt(pen, counts, bill, since) {
   return [
     ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
     pen.line("soft", 76, 26, "receipt"),
-    ...receiptRows(counts).map(([what, number, unit], i) => pen.value(124 + 44 * i, 34, [number, unit], what)),
+    ...receiptRows(counts, bill).map(([what, number, unit, server], i) => (
+      pen.value(124 + 44 * i, bill ? 25 : 34, [number, unit], [what, server].filter(Boolean).join(", "), 316))),
     pen.line("soft", 340, 24, `since ${since}`),
   ];
 }
 
 /** The same in one sentence. */
-export function sayReceipt(counts, since) {
-  return `receipt since ${since}; ${receiptRows(counts).map((row) => row.join(" ").trim()).join("; ")}`;
+export function sayReceipt(counts, bill, since) {
+  return `receipt since ${since}; ${receiptRows(counts, bill).map((row) => row.filter(Boolean).join(" ")).join("; ")}`;
 }
