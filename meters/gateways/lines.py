@@ -9,9 +9,10 @@ import os
 import socket
 import stat
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import serialx
@@ -69,77 +70,87 @@ def line(spec: str, wires: Mapping[int, str], *, silence_s: float = SILENCE_S) -
     raise OptionError(f"{kind[:40]!r} is no kind of line; {_EXPECTED}")
 
 
-class SerialLine:
-    """A serial device, this process's alone as long as it is read."""
+class _Stream(ABC):
+    """A line that is connected to, and lost when it is silent or closed."""
 
     ends = False
 
-    def __init__(self, device: str, wire: Wire, silence_s: float) -> None:
-        self.name = f"serial:{device}"
-        self._device = device
-        self._wire = wire
-        self._silence_s = silence_s
+    _QUESTION: ClassVar[str]
+    """What to look at where nothing comes."""
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Open the device, and yield what comes."""
-        bits, parity, stop = tuple(self._wire.framing)
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                reader, writer = await serialx.open_serial_connection(
-                    self._device,
-                    baudrate=self._wire.baud,
-                    byte_size=int(bits),
-                    parity=serialx.Parity(parity),
-                    stopbits=serialx.StopBits(int(stop)),
-                )
-        except TimeoutError:
-            raise self._lost(f"did not open within {_CONNECT_S:g} s; unplug it and plug it in again") from None
-        except (OSError, serialx.SerialException, ValueError) as error:
-            raise self._lost(_trouble(error)) from error
-        try:
-            while True:
-                yield await _next(reader, self.name, self._silence_s, "is the cable in the meter's port?")
-        except (OSError, serialx.SerialException) as error:
-            raise self._lost(_trouble(error)) from error
-        finally:
-            writer.transport.abort()
-
-    def _lost(self, why: str) -> SourceLostError:
-        return SourceLostError(f"{self.name}: {why}")
-
-
-class TcpLine:
-    """A TCP socket: ser2net, or a dongle in the network."""
-
-    ends = False
-
-    def __init__(self, host: str, port: int, silence_s: float) -> None:
-        self.name = f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}"
-        self._host = host
-        self._port = port
+    def __init__(self, name: str, silence_s: float) -> None:
+        self.name = name
         self._silence_s = silence_s
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Connect, and yield what comes."""
         try:
             async with asyncio.timeout(_CONNECT_S):
-                reader, writer = await asyncio.open_connection(self._host, self._port)
+                reader, writer = await self._connect()
         except TimeoutError:
-            raise self._lost(
-                f"did not answer within {_CONNECT_S:g} s; is the address right, and the device on?"
-            ) from None
-        except OSError as error:
+            raise self._lost(f"no answer within {_CONNECT_S:g} s; is the address right, and the device on?") from None
+        except (OSError, serialx.SerialException, ValueError) as error:
             raise self._lost(_trouble(error)) from error
         try:
             while True:
-                yield await _next(reader, self.name, self._silence_s, "is the device still wired to the meter?")
-        except OSError as error:
+                yield await self._next(reader)
+        except (OSError, serialx.SerialException) as error:
             raise self._lost(_trouble(error)) from error
         finally:
             writer.transport.abort()
 
+    @abstractmethod
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open the line."""
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        """Return the next bytes, of which there is at least one."""
+        try:
+            async with asyncio.timeout(self._silence_s):
+                chunk = await reader.read(_CHUNK)
+        except TimeoutError:
+            raise self._lost(f"nothing came for {self._silence_s:g} s; {self._QUESTION}") from None
+        if not chunk:
+            raise self._lost("the other side closed the connection; does it serve one client only?")
+        return chunk
+
     def _lost(self, why: str) -> SourceLostError:
         return SourceLostError(f"{self.name}: {why}")
+
+
+class SerialLine(_Stream):
+    """A serial device, this process's alone as long as it is read."""
+
+    _QUESTION = "is the cable in the meter's port?"
+
+    def __init__(self, device: str, wire: Wire, silence_s: float) -> None:
+        super().__init__(f"serial:{device}", silence_s)
+        self._device = device
+        self._wire = wire
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        bits, parity, stop = tuple(self._wire.framing)
+        return await serialx.open_serial_connection(
+            self._device,
+            baudrate=self._wire.baud,
+            byte_size=int(bits),
+            parity=serialx.Parity(parity),
+            stopbits=serialx.StopBits(int(stop)),
+        )
+
+
+class TcpLine(_Stream):
+    """A TCP socket: ser2net, or a dongle in the network."""
+
+    _QUESTION = "is the device still wired to the meter?"
+
+    def __init__(self, host: str, port: int, silence_s: float) -> None:
+        super().__init__(f"tcp:[{host}]:{port}" if ":" in host else f"tcp:{host}:{port}", silence_s)
+        self._host = host
+        self._port = port
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port)
 
 
 class FileLine:
@@ -185,18 +196,6 @@ class StandardInput:
                 yield chunk
         finally:
             transport.close()
-
-
-async def _next(reader: asyncio.StreamReader, name: str, silence_s: float, question: str) -> bytes:
-    """Return the next bytes, of which there is at least one."""
-    try:
-        async with asyncio.timeout(silence_s):
-            chunk = await reader.read(_CHUNK)
-    except TimeoutError:
-        raise SourceLostError(f"{name}: nothing came for {silence_s:g} s; {question}") from None
-    if not chunk:
-        raise SourceLostError(f"{name}: the other side closed the connection; does it serve one client only?")
-    return chunk
 
 
 def _serial(where: str, wires: Mapping[int, str], silence_s: float) -> SerialLine:

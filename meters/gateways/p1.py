@@ -17,7 +17,7 @@ from dsmr_parser.parsers import CosemParser, ValueParser  # type: ignore[import-
 from bus.reading import Reading
 from meters.gateways.checksums import crc16
 from meters.gateways.localtime import ClockError, utc_of
-from meters.gateways.quantities import energy_wh, power_w, whole
+from meters.gateways.registers import EXPORT, IMPORT, Said, energies, power, split
 from meters.gateways.serials import epoch_of
 from meters.gateways.source import MOST_RAW, Given, RefusedError, Register
 from meters.gateways.specifications import Specification, is_whole, specification
@@ -25,12 +25,11 @@ from meters.gateways.specifications import Specification, is_whole, specificatio
 WIRES: Final = {115_200: "8N1", 9600: "7E1"}
 """Speeds of a P1 port: since version 4, and before."""
 
-_IMPORT: Final = ("1-0:1.8.0", "1-0:1.8.1", "1-0:1.8.2", "1-0:1.8.3", "1-0:1.8.4")
-_EXPORT: Final = ("1-0:2.8.0", "1-0:2.8.1", "1-0:2.8.2", "1-0:2.8.3", "1-0:2.8.4")
-_POWERS: Final = ("1-0:1.7.0", "1-0:2.7.0")
+_DRAWN: Final = "1-0:1.7.0"
+_FED: Final = "1-0:2.7.0"
 _CLOCK: Final = "0-0:1.0.0"
 _SERIALS: Final = ("0-0:96.1.1", "0-0:96.1.0", "0-0:42.0.0", "0-0:96.1.255", "1-0:0.0.0")
-_READ: Final = frozenset((*_IMPORT, *_EXPORT, *_POWERS, _CLOCK, *_SERIALS))
+_READ: Final = frozenset((*IMPORT, *EXPORT, _DRAWN, _FED, _CLOCK, *_SERIALS))
 
 _LINE: Final = re.compile(r"(\d+-\d+:\d+\.\d+\.\d+)(?:\*255)?(\(.*\))")
 _VALUE: Final = re.compile(r"\(-?\d{1,12}(?:\.\d{1,8})?\*[A-Za-z]{1,8}\)")
@@ -41,8 +40,6 @@ _MEDIA: Final = {2: "electricity", 3: "gas", 4: "heat", 6: "warm water", 7: "wat
 
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){4,48}")
 _PLATE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]*")
-
-_ROUNDED_WH: Final = 2  # a total and its tariffs may each be cut to what is shown
 
 
 class _Telegram(NamedTuple):
@@ -141,12 +138,8 @@ def _reading(
     objects = telegram.objects
     registers.append(Register("/", telegram.header, "kind", telegram.kind.name))
     registers.extend(_submeters(objects))
-    import_wh = _register(objects, *_IMPORT, registers=registers, hints=hints, field="import_wh")
-    export_wh = _register(objects, *_EXPORT, registers=registers, hints=hints, field="export_wh")
-    if import_wh is None and export_wh is None:
-        raise RefusedError("missing_field", "no register of electricity (1.8.x or 2.8.x): this is no electricity meter")
-    if import_wh is None or export_wh is None:
-        hints.append(f"the meter has no {'export' if import_wh is not None else 'import'} register: it is taken as 0")
+    said = {name: _said(name, objects[name]) for name in (*IMPORT, *EXPORT) if name in objects}
+    import_wh, export_wh = energies(said, registers, hints)
     drawn_w, fed_w = _powers(objects, telegram.kind, registers)
     if drawn_w and fed_w:
         hints.append(f"the meter draws {drawn_w:g} W and feeds in {fed_w:g} W at once: phases are counted one by one")
@@ -156,8 +149,8 @@ def _reading(
     return Reading(
         at=at,
         epoch=_serial(objects, registers, hints),
-        import_wh=import_wh or 0,
-        export_wh=export_wh or 0,
+        import_wh=import_wh,
+        export_wh=export_wh,
         power_import_w=drawn_w,
         power_export_w=fed_w,
     )
@@ -180,36 +173,18 @@ def _submeters(objects: dict[str, str]) -> list[Register]:
     ]
 
 
-def _register(
-    objects: dict[str, str], total: str, *tariffs: str, registers: list[Register], hints: list[str], field: str
-) -> int | None:
-    """Return a direction's register in whole Wh: its total, else the sum of its tariffs, else None."""
-    found = {name: energy_wh(name, *_number(name, objects[name])) for name in (total, *tariffs) if name in objects}
-    counted = [total] if total in found else list(found)
-    for name, energy in found.items():
-        becomes = (field, f"{energy.normalize():f} Wh") if name in counted else ("", "")
-        registers.append(Register(name, _shown(objects[name]), *becomes))
-    if not found:
-        return None
-    parts = sum((energy for name, energy in found.items() if name != total), Decimal(0))
-    if total in found and len(found) > 1 and abs(found[total] - parts) > _ROUNDED_WH * len(found):
-        hints.append(f"{total} is {found[total]:f} Wh and its tariffs are {parts:f} Wh: the total is taken")
-    return whole(sum((found[name] for name in counted), Decimal(0)))
-
-
 def _powers(
     objects: dict[str, str], kind: Specification, registers: list[Register]
 ) -> tuple[float | None, float | None]:
     """Return the power drawn and fed in, in W; None for what the meter does not say."""
     drawn, fed = (
-        None if name not in objects else power_w(name, *_number(name, objects[name]), signed=kind.signed)
-        for name in _POWERS
+        power(name, _said(name, objects[name]), registers, fed=name == _FED, signed=kind.signed)
+        if name in objects
+        else None
+        for name in (_DRAWN, _FED)
     )
     if kind.signed and drawn is not None and fed is None:
-        drawn, fed = max(drawn, 0.0), max(-drawn, 0.0)
-    for name, field, power in zip(_POWERS, ("power_import_w", "power_export_w"), (drawn, fed), strict=True):
-        if name in objects:
-            registers.append(Register(name, _shown(objects[name]), field, f"{power:g} W"))
+        return split(drawn)
     return drawn, fed
 
 
@@ -254,14 +229,13 @@ def _decoded(text: str) -> str:
     return text
 
 
-def _number(name: str, says: str) -> tuple[Decimal, str]:
+def _said(name: str, says: str) -> Said:
     """Return a number and its unit, read by dsmr-parser."""
     if not _VALUE.fullmatch(says):
-        raise RefusedError(
-            "wrong_type", f"{name} says {says[:40]!r}; expected a number and its unit, as (000123.456*kWh)"
-        )
+        detail = f"{name} says {says[:40]!r}; expected a number and its unit, as (000123.456*kWh)"
+        raise RefusedError("wrong_type", detail)
     value = _object(name, says, Decimal)
-    return value["value"], value["unit"]
+    return Said(value["value"], value["unit"], _shown(says))
 
 
 def _text(name: str, says: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sml import SmlBase  # type: ignore[import-untyped]  # it has no types
 
 from bus.reading import Reading
-from meters.gateways.quantities import energy_wh, power_w, whole
+from meters.gateways.registers import EXPORT, IMPORT, Said, energies, power, split
 from meters.gateways.serials import epoch_of
 from meters.gateways.source import MOST_RAW, Given, RefusedError, Register
 
@@ -20,8 +20,6 @@ WIRES: Final = {9600: "8N1", 115_200: "8N1"}
 """Speeds of an optical head on the meter's front, and of what copies it."""
 
 _BEGIN: Final = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
-_IMPORT: Final = tuple(f"1-0:1.8.{tariff}" for tariff in range(5))
-_EXPORT: Final = tuple(f"1-0:2.8.{tariff}" for tariff in range(5))
 _POWER: Final = "1-0:16.7.0"
 _SERIALS: Final = ("1-0:96.1.0", "1-0:0.0.9")
 
@@ -65,12 +63,8 @@ def _lists(raw: bytes) -> list[dict[str, Any]]:
 def _reading(lists: list[dict[str, Any]], received: datetime, registers: list[Register], hints: list[str]) -> Reading:
     """Return what a frame's lists say; fills `registers` and `hints` as far as it comes."""
     values = _values(lists)
-    import_wh = _register(values, _IMPORT, "import_wh", registers)
-    export_wh = _register(values, _EXPORT, "export_wh", registers)
-    if import_wh is None and export_wh is None:
-        raise RefusedError("missing_field", "no register of electricity (1.8.0 or 2.8.0): this is no electricity meter")
-    if import_wh is None or export_wh is None:
-        hints.append(f"the meter has no {'export' if import_wh is not None else 'import'} register: it is taken as 0")
+    said = {name: _said(name, values[name]) for name in (*IMPORT, *EXPORT) if "value" in values.get(name, ())}
+    import_wh, export_wh = energies(said, registers, hints)
     drawn_w, fed_w = _powers(values, registers)
     if drawn_w is None:
         hints.append(
@@ -79,8 +73,8 @@ def _reading(lists: list[dict[str, Any]], received: datetime, registers: list[Re
     return Reading(
         at=received,
         epoch=_serial(lists, values, registers, hints),
-        import_wh=import_wh or 0,
-        export_wh=export_wh or 0,
+        import_wh=import_wh,
+        export_wh=export_wh,
         power_import_w=drawn_w,
         power_export_w=fed_w,
     )
@@ -102,27 +96,11 @@ def _entries(lists: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from one["valList"]
 
 
-def _register(
-    values: dict[str, dict[str, Any]], names: tuple[str, ...], field: str, registers: list[Register]
-) -> int | None:
-    """Return a direction's register in whole Wh: its total, else the sum of its tariffs, else None."""
-    found = {name: energy_wh(name, *_number(name, values[name])) for name in names if "value" in values.get(name, ())}
-    counted = [names[0]] if names[0] in found else list(found)
-    for name, energy in found.items():
-        becomes = (field, f"{energy.normalize():f} Wh") if name in counted else ("", "")
-        registers.append(Register(name, _shown(values[name]), *becomes))
-    return whole(sum((found[name] for name in counted), Decimal(0))) if found else None
-
-
 def _powers(values: dict[str, dict[str, Any]], registers: list[Register]) -> tuple[float | None, float | None]:
     """Return the power drawn and fed in, in W: the meter's one power, split by its sign. None if it says none."""
-    entry = values.get(_POWER)
-    if entry is None or "value" not in entry:
+    if "value" not in values.get(_POWER, ()):
         return None, None
-    power = power_w(_POWER, *_number(_POWER, entry), signed=True)
-    field = "power_import_w" if power >= 0 else "power_export_w"
-    registers.append(Register(_POWER, _shown(entry), field, f"{abs(power):g} W"))
-    return max(power, 0.0), max(-power, 0.0)
+    return split(power(_POWER, _said(_POWER, values[_POWER]), registers, signed=True))
 
 
 def _serial(
@@ -140,13 +118,9 @@ def _serial(
     return epoch_of(serial)
 
 
-def _number(name: str, entry: dict[str, Any]) -> tuple[Decimal, str]:
-    value = entry["value"]
+def _said(name: str, entry: dict[str, Any]) -> Said:
+    value, unit = entry["value"], str(entry.get("unit") or "")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RefusedError("wrong_type", f"{name} is {str(value)[:40]!r}; expected a number")
     # What the library divided by a power of ten is the nearest float, which prints as the meter meant it.
-    return Decimal(repr(value)), str(entry.get("unit") or "")
-
-
-def _shown(entry: dict[str, Any]) -> str:
-    return f"{entry['value']} {entry.get('unit') or ''}".strip()[:80]
+    return Said(Decimal(repr(value)), unit, f"{value} {unit}".strip()[:80])
