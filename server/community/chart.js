@@ -66,10 +66,10 @@ export class Chart {
 
   /**
    * Show rows [{from, to, label, values}], in order of time (ms); a value that is null is a gap.
-   * `ticks(ms)` writes a time below the axis, `show(value)` a value with its unit; `zone` is that of the clock.
+   * `live`: the last one is so now. `ticks(ms)` writes a time below the axis, `show(value)` a value with its unit; `zone` is that of the clock.
    */
-  async show(rows, { zone, ticks, show, from, to }) {
-    Object.assign(this, { rows, zone, ticks, showValue: show, from, to });
+  async show(rows, { zone, ticks, show, from, to, live = false }) {
+    Object.assign(this, { rows, zone, ticks, showValue: show, from, to, live });
     this.index = Math.min(this.index, rows.length - 1);
     this.slider.setAttribute("aria-valuemax", String(Math.max(0, rows.length - 1)));
     this.point(this.index);
@@ -93,17 +93,25 @@ export class Chart {
 
   data() {
     const { rows, series } = this;
-    const times = rows.map((row) => row.from / 1000);
     if (this.stacked) {
+      const times = rows.map((row) => row.from / 1000);
       const sums = series.map((_, index) =>
         rows.map(({ values }) => values.slice(0, index + 1).reduce((sum, value) => sum + (value ?? 0), 0)),
       );
       return [times, ...sums.reverse()];
     }
-    const last = rows.at(-1);
-    const lines = series.map((_, index) => rows.map(({ values }) => values[index]));
-    // A step reaches to the end of its time.
-    return last ? [[...times, last.to / 1000], ...lines.map((line) => [...line, line.at(-1)])] : [times, ...lines];
+    const ends = new Set(rows.filter((row, index) => this.endsAt(row, index)));
+    // A step reaches to the end of its time, also where a gap follows.
+    const both = (row, start, end) => (ends.has(row) ? [start, end] : [start]);
+    return [
+      rows.flatMap((row) => both(row, row.from / 1000, (row.to - 1) / 1000)),
+      ...series.map((_, index) => rows.flatMap((row) => both(row, row.values[index], row.values[index]))),
+    ];
+  }
+
+  endsAt(row, index) {
+    const next = this.rows[index + 1];
+    return !next || next.values.every((value) => value === null);
   }
 
   draw() {
@@ -129,7 +137,7 @@ export class Chart {
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), this.zone),
         scales: {
           x: { time: true, range: () => [this.from / 1000, this.to / 1000] },
-          y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1e-3, (high ?? 0) * 1.08)] },
+          y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] },
         },
         axes: [
           { ...axis, space: 64, size: AXIS, values: (_, splits) => splits.map((seconds) => this.ticks(seconds * 1000)) },
@@ -146,7 +154,12 @@ export class Chart {
                   width: 2,
                   dash: one.dash,
                   fill: index === 0 ? `${colour(one.colour)}1f` : undefined,
-                  points: { show: false },
+                  points: {
+                    show: true,
+                    size: 8,
+                    fill: colour(one.colour),
+                    filter: (plot) => (this.live ? [plot.data[0].length - 1] : []),
+                  },
                   spanGaps: false,
                 },
           ),

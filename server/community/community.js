@@ -258,6 +258,7 @@ function drawPower() {
     zone,
     from,
     to,
+    live: recent.length > 0,
     ticks: (ms) => TICKS[key](ms, zone),
     show: (value) => (isDay ? power : energy)(value === null ? null : value * 1000),
   });

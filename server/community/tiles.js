@@ -65,6 +65,7 @@ export function showTotals(totals) {
 /** Show what the figures of a time rest on; null: there are none. */
 export function showQuality(qualities) {
   const total = qualities ? QUALITIES.reduce((sum, [key]) => sum + qualities[key], 0) : 0;
+  at("quality").parentElement.hidden = !total;
   const parts = QUALITIES.map(([key, name, meaning]) => [key, name, meaning, total ? qualities[key] / total : null]);
   renew(
     at("quality"),

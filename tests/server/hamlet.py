@@ -209,7 +209,7 @@ class Hamlet:
         await self._refuse(3, {"reason": "future", "detail": "2025-05-20T14:09:00Z is 1921 s ahead of the clock"})
         await self._show(NOW, {})
         await archive.settle(self.figures.interval(start) for start in range(BEGIN, SETTLED, QUARTER_MS))
-        options = ServerOptions(tokens=self.signer.tokens, trusted_only=True, development=True)
+        options = ServerOptions(tokens=self.signer.tokens, trusted_only=True)
         self.url = await self._stack.enter_async_context(serving(self._bus, options))
         await until_ready(self.url)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse, validate
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from server.oversight import COMMUNITY
 from server.web import build
@@ -292,6 +292,46 @@ class TestInABrowser:
             expect(page.locator("#figures")).to_be_hidden()
             page.reload()
             expect(field).to_be_focused()
+
+    def test_a_connection_that_breaks_comes_back_by_itself(self, browser: Browser, hamlet: Hamlet) -> None:
+        sockets: list[WebSocketRoute] = []
+
+        def take(socket: WebSocketRoute) -> None:
+            sockets.append(socket)
+            socket.connect_to_server()
+
+        with watched(browser, **WIDE) as page:
+            page.route_web_socket("**/graphql", take)
+            page.goto(hamlet.link())
+            expect(page.locator("#connection")).to_have_text("Live")
+            sockets[0].close(code=1012)
+            expect(page.locator("#connection")).to_have_text("Connection lost, trying again")
+            expect(page.locator("#connection")).to_have_text("Live")
+            assert len(sockets) == 2
+            sockets[1].close(code=4403)
+            expect(page.get_by_role("alert")).to_have_text("This token is not accepted any more. Paste another.")
+            expect(page.get_by_label("Your token")).to_be_focused()
+
+    def test_while_the_history_is_away_live_figures_go_on_and_it_is_said(
+        self, browser: Browser, hamlet: Hamlet
+    ) -> None:
+        def answer(route: Route) -> None:
+            if (route.request.post_data_json or {}).get("operationName") != "Range":
+                return route.continue_()
+            error = {"message": "-", "path": ["community", "summary"], "extensions": {"code": "UNAVAILABLE"}}
+            nothing = {"summary": None, "intervals": None, "homeTotals": None}
+            return route.fulfill(json={"data": {"community": nothing}, "errors": [error]})
+
+        with watched(browser, **WIDE) as page:
+            page.route("**/graphql", answer)
+            page.goto(hamlet.link())
+            expect(page.locator("#time-note")).to_contain_text("Settled data is not to be had just now")
+            expect(page.locator("#now")).to_contain_text("19 of 20")
+            expect(row(page, "Bakery")).to_contain_text("live")
+            page.unroute("**/graphql")
+            page.get_by_role("button", name="Month").click()
+            expect(page.locator("#time-note")).to_be_hidden()
+            expect(page.locator("#totals")).to_contain_text("3,020 kWh")
 
     def test_without_the_library_there_are_tables(self, browser: Browser, hamlet: Hamlet) -> None:
         with watched(browser, allowed=("uplot", "404", "ERR_FAILED"), **WIDE) as page:

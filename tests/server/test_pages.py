@@ -38,7 +38,7 @@ def test_several_accept_headers_count_as_one() -> None:
 def test_the_home_page_links_only_what_there_is() -> None:
     full = bytes(home_page(graphiql=True, watch=True).body).decode()
     bare = bytes(home_page(graphiql=False, watch=False).body).decode()
-    for href in ("/health", "/ready", "/metrics"):
+    for href in ("/community/", "/health", "/ready", "/metrics"):
         assert f'href="{href}"' in full
         assert f'href="{href}"' in bare
     for href in ("/graphql", "/watch/"):
