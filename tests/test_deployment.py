@@ -376,7 +376,7 @@ def test_the_wheel_holds_all_code_and_all_that_is_served(tmp_path: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    served = ("watch/web/**/*", "server/static/graphiql/*", "server/device/*", "server/*.css")
+    served = ("watch/web/**/*", "server/static/*/*", "server/device/*", "server/community/*", "server/*.css")
     patterns = ("**/*.py", "**/*.graphql", *served)
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     wanted = {
