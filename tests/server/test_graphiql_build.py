@@ -167,9 +167,16 @@ def test_the_build_is_small_and_has_no_source_maps(built: Path) -> None:
     assert sum(path.stat().st_size for path in files) < 8_000_000
 
 
+def test_what_draws_the_charts_of_the_community_page_lies_beside_it(built: Path) -> None:
+    script, sheet = built / "uplot.js", built / "uplot.css"
+    assert re.search(r"export\{\w+ as default\}", script.read_text("utf-8"))
+    assert script.stat().st_size < 60_000
+    assert sheet.stat().st_size < 3_000
+
+
 def test_the_licences_of_what_is_bundled_go_with_it(built: Path) -> None:
     notices = (built / "licenses.txt").read_text("utf-8")
-    for name in ("graphiql", "graphql", "graphql-ws", "monaco-editor", "react"):
+    for name in ("graphiql", "graphql", "graphql-ws", "monaco-editor", "react", "uplot"):
         assert re.search(rf"^{name} \d+\.\d+\.\d+ \(MIT\)$", notices, re.MULTILINE), name
 
 
