@@ -204,7 +204,8 @@ class Gateway:
                             log.info("a source gives something", source=name)
                             self._metrics.connected.labels(name).set(1)
                         gives, failed = True, 0
-                        if rest_s := self._take(feed, intakes, given):
+                        rest_s = self._take(feed, intakes, given)
+                        if rest_s and len(intakes) == 1:  # others behind the same source would be held up, too
                             await self._around.sleep(rest_s)
             except SourceLostError as error:
                 why = str(error)

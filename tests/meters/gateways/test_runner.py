@@ -167,6 +167,23 @@ async def test_a_source_that_floods_is_not_read_before_the_next_second(bus: Bus,
     assert [slept for slept in time.slept if slept != 0.25] == [1.0]
 
 
+async def test_a_device_that_floods_holds_up_no_other_of_its_source(bus: Bus, start: Start) -> None:
+    time = Passing(100.0)
+    source = Scripted([*(given(number, "a") for number in range(250)), given(1, "b")])
+    gateway = start(
+        Feed(source, {"a": HOME, "b": Place("demo", "n")}),
+        around=Surroundings(monotonic=time.clock, sleep=time.sleep),
+        per_second=20,
+    )
+
+    async def is_read() -> bool:
+        return gateway.report.readings + gateway.report.refused == 251
+
+    await eventually(is_read, timeout=30)
+    assert (gateway.report.readings, gateway.report.refused) == (21, 230)
+    assert time.slept == []
+
+
 # --- files ---
 
 
