@@ -29,7 +29,13 @@ class Connection(Protocol):
     ping: bytes | None
     """What keep-alive notes here, and the peer's pong answers; see server.keepalive."""
     pings: int
-    """How many keep-alive sent; its to count."""
+    """How many keep-alive sent; its to count, as are the next three."""
+    passed: int
+    """Bytes that had come or been confirmed by its last look."""
+    quiet: int
+    """Looks in a row that found no sign of life."""
+    unasked: int
+    """Looks since the last ping."""
     came: int
     """Bytes from the peer."""
     went: int

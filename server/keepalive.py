@@ -3,8 +3,8 @@
 A ping wakes a radio. So a connection is pinged only once it has been silent: nothing came from its peer, and
 nothing that was written was confirmed by the peer's system (TCP acknowledges for nothing). How long a silence may
 last is the client's to say: by what its subscriptions ask for (`every`, `maxSilence`), on top of the interval. What
-goes out and is not confirmed for an interval is asked after. And whatever is confirmed, the peer itself must be
-heard now and then, since a proxy, or a system whose watch has stopped, confirms too.
+goes out and is not confirmed is asked after. And whatever is confirmed, the peer itself is asked now and then, since
+a proxy, or a system whose watch has stopped, confirms too.
 
 One timer serves all. Pongs come in elsewhere: the connection notes them.
 """
@@ -20,37 +20,10 @@ from server.frames import INTERNAL_ERROR, PING, frame
 ANSWERED: Final = b""
 """In `connection.ping`, in place of the payload of a ping that was answered; None there: no ping was sent."""
 MOST_S: Final = 1800.0
-"""The longest silence that is granted, and for how long a peer may say nothing itself; the interval is added."""
+"""The longest silence that is granted, and after which a peer is asked whatever passes; the interval is added."""
 
 _TURNS: Final = 100  # by which a keep-alive interval is divided: bounds how many pings go at once
 _LEAST_TURN_S: Final = 0.01
-
-
-class _Vigil:
-    """What is known of one connection: what had passed when it was looked at last, and how many looks ago it lived."""
-
-    __slots__ = ("came", "confirmed", "connection", "quiet", "unheard", "went")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.came, self.went, self.confirmed = connection.came, connection.went, 0
-        self.quiet = 0
-        """Looks in a row that found no sign of life."""
-        self.unheard = 0
-        """Looks in a row that found nothing from the peer itself."""
-
-    def look(self) -> bool:
-        """See what passed since the last look; return whether what had gone out by then is still not confirmed."""
-        connection = self.connection
-        came, went, confirmed = connection.came, connection.went, self.confirmed
-        if went != confirmed:
-            confirmed = connection.confirmed
-        heard = came != self.came
-        late = not heard and 0 <= confirmed < self.went
-        self.unheard = 0 if heard else self.unheard + 1
-        self.quiet = 0 if heard or confirmed > self.confirmed else self.quiet + 1
-        self.came, self.went, self.confirmed = came, went, confirmed
-        return late
 
 
 class Rounds:
@@ -70,16 +43,16 @@ class Rounds:
         self._most_s = most_s
         self._loop = loop
         self._turn_s = max(_LEAST_TURN_S, min(interval_s, timeout_s) / _TURNS)
-        self._turns: dict[int, list[_Vigil]] = {}
+        self._turns: dict[int, list[Connection]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, connection: Connection) -> None:
         """Give a new connection its turns, the first after the interval; it leaves with its first turn not open."""
-        self._add(_Vigil(connection), self._loop.time() + self._interval_s)
+        self._add(connection, self._loop.time() + self._interval_s)
         self._wait()
 
-    def _add(self, vigil: _Vigil, at_s: float) -> None:
-        self._turns.setdefault(math.ceil(at_s / self._turn_s), []).append(vigil)
+    def _add(self, connection: Connection, at_s: float) -> None:
+        self._turns.setdefault(math.ceil(at_s / self._turn_s), []).append(connection)
 
     def _wait(self) -> None:
         if self._timer is None and self._turns:
@@ -92,15 +65,14 @@ class Rounds:
         payload = struct.pack("!Q", now)
         ping = frame(PING, payload)
         for turn in sorted(turn for turn in self._turns if turn <= now):
-            for vigil in self._turns.pop(turn):
-                rest_s = self._take_turn(vigil, payload, ping)
+            for connection in self._turns.pop(turn):
+                rest_s = self._take_turn(connection, payload, ping)
                 if rest_s is not None:
-                    self._add(vigil, now_s + rest_s)
+                    self._add(connection, now_s + rest_s)
         self._wait()
 
-    def _take_turn(self, vigil: _Vigil, payload: bytes, ping: bytes) -> float | None:
+    def _take_turn(self, connection: Connection, payload: bytes, ping: bytes) -> float | None:
         """Look at a connection; return the seconds until the next turn, None for no more."""
-        connection = vigil.connection
         if connection.state != OPEN:
             return None
         awaited = connection.ping
@@ -108,21 +80,28 @@ class Rounds:
             connection.ping = None
         elif awaited is not None:
             return self._await(connection, awaited, payload)
-        late = vigil.look()
-        if not late and not self._is_too_long(vigil):
+        if self._lives(connection):
             return self._interval_s
         connection.write(ping, 0)
         connection.pings += 1
+        connection.unasked = 0
         if self._timeout_s < math.inf:
             connection.ping = payload
         return min(self._interval_s, self._timeout_s)
 
-    def _is_too_long(self, vigil: _Vigil) -> bool:
-        """Say whether a silence is longer than the connection's subscriptions ask for, or than is granted."""
-        granted_s = min(vigil.connection.patience_s, self._most_s)
-        looks_s = self._interval_s - _LEAST_TURN_S / 2  # so many looks are not one too few by a rounding error
-        quiet_s, unheard_s = vigil.quiet * self._interval_s, vigil.unheard * self._interval_s
-        return quiet_s >= granted_s + looks_s or unheard_s >= self._most_s + looks_s
+    def _lives(self, connection: Connection) -> bool:
+        """See what passed since the last look; say whether the peer need not be asked."""
+        confirmed = connection.confirmed
+        passed = connection.came + max(0, confirmed)
+        alive = passed > connection.passed
+        late = not alive and 0 <= confirmed < connection.went
+        connection.passed = passed
+        connection.quiet = 0 if alive else connection.quiet + 1
+        connection.unasked += 1
+        granted_s = min(connection.patience_s, self._most_s)
+        interval_s = self._interval_s - _LEAST_TURN_S / 2
+        quiet_s, unasked_s = connection.quiet * self._interval_s, connection.unasked * self._interval_s
+        return not late and quiet_s < granted_s + interval_s and unasked_s < self._most_s + interval_s
 
     def _await(self, connection: Connection, sent: bytes, now: bytes) -> float | None:
         """Go on waiting for the answer to a ping, or fail the connection; both payloads number the turns."""

@@ -36,11 +36,14 @@ class Writer(asyncio.Protocol):
         "came",
         "messages_in",
         "messages_out",
+        "passed",
         "paused",
         "pings",
+        "quiet",
         "service",
         "state",
         "transport",
+        "unasked",
         "went",
     )
 
@@ -55,7 +58,8 @@ class Writer(asyncio.Protocol):
         self.state = CONNECTING
         self.paused = False
         self.came = self.went = 0  # bytes, those of the handshake among them
-        self.messages_in = self.messages_out = self.pings = 0
+        self.messages_in = self.messages_out = 0
+        self.pings = self.passed = self.quiet = self.unasked = 0  # keep-alive's
         self._opened_s = 0.0
 
     def open(self) -> None:
