@@ -25,7 +25,7 @@ V4: Final = Specification("DSMR 4")
 V5: Final = Specification("DSMR 5")
 BELGIUM: Final = Specification("Belgium (Fluvius)", "Europe/Brussels")
 LUXEMBOURG: Final = Specification("Luxembourg (Smarty)", "Europe/Luxembourg")
-SWEDEN: Final = Specification("Sweden", "Europe/Stockholm")
+SWEDEN: Final = Specification("Sweden, or another with totals alone", "Europe/Stockholm")
 HUNGARY: Final = Specification("Hungary (E.ON)", "Europe/Budapest")
 AUSTRIA: Final = Specification("Sagemcom T210-D-R", "Europe/Vienna")
 IRELAND: Final = Specification("Iskra IE", "Europe/Dublin")
@@ -42,7 +42,7 @@ def specification(header: str, names: dict[str, str]) -> Specification:
         return Q3D
     if header.startswith("FLU5") or "0-0:96.1.4" in names:
         return BELGIUM
-    if "MIE5" in header[:9]:
+    if "MIE5" in header[:10]:  # behind the maker, and \2 for the speed
         return IRELAND
     if "0-0:42.0.0" in names:
         return HUNGARY if "1-0:15.8.0" in names or header.startswith("SAG5") else LUXEMBOURG
