@@ -71,7 +71,7 @@ export async function ask(operationName, variables = {}) {
 
 /**
  * Follow a subscription for ever, over connections that come and go.
- * `took` is given its data, `changed` the state: connecting, live, lost, or refused, with which it ends.
+ * `took` is given its data, `changed` the state: connecting, live, lost, and refused or hidden, with which it ends.
  * Gives what ends it.
  */
 export function follow(operationName, variables, took, changed) {
@@ -128,6 +128,10 @@ export function follow(operationName, variables, took, changed) {
         failures = 0;
         changed("live");
         took(message.payload.data);
+      } else if (message.type === "error" && message.payload.some(({ extensions }) => extensions?.code === "NOT_FOUND")) {
+        ended = true;
+        changed("hidden");
+        mine.close(1000);
       } else if (["error", "complete"].includes(message.type)) {
         mine.close(1000);
       }

@@ -24,8 +24,10 @@ const CONNECTIONS = {
   live: "Live",
   lost: "Connection lost, trying again",
   refused: "Signed out",
+  hidden: "",
 };
 const AWAY = "Settled data is not to be had just now, live figures go on. It is asked again.";
+const HIDDEN = "The totals of this community are not shown to its members, who are few: one could be told from them.";
 const NOT_YOURS = "Meters and refused readings are for operators of this community; you see what members see.";
 
 const homes = new Homes(at("homes"));
@@ -142,6 +144,7 @@ function show(one) {
 function showConnection(state) {
   at("connection").dataset.state = state;
   say(at("connection"), CONNECTIONS[state]);
+  at("now-title").closest("section").hidden = state === "hidden";
   if (state === "refused") signOut("This token is not accepted any more. Paste another.");
 }
 
@@ -210,7 +213,7 @@ function refreshTime() {
   return refresh("Range", variables, (found, errors) => {
     if (wanted.key !== range.key || wanted.back !== range.back) return; // another was chosen meanwhile
     const error = errors.get("intervals") ?? errors.get("summary") ?? errors.get("homeTotals");
-    const note = error ? (error.extensions?.code === "UNAVAILABLE" ? AWAY : error.message) : "";
+    const note = error ? ({ UNAVAILABLE: AWAY, NOT_FOUND: HIDDEN }[error.extensions?.code] ?? error.message) : "";
     say(at("time-note"), note);
     at("time-note").hidden = !note;
     if (error?.extensions?.code === "UNAVAILABLE") return; // what was shown stays
@@ -329,6 +332,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden || !community) return;
   refreshHomes();
   if (range.back === 0) refreshTime();
+  if (!isPaged) refreshRefused();
 });
 addEventListener("hashchange", () => {
   if (adoptToken()) location.reload();

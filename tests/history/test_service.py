@@ -72,6 +72,7 @@ async def test_it_is_found_with_its_endpoints(bus: Bus, asking: Asking, path: Pa
     assert [one["subject"] for one in info["endpoints"]] == [
         "history.intervals",
         "history.summary",
+        "history.homes",
         "history.compare",
         "history.best_hours",
     ]

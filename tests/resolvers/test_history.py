@@ -16,6 +16,8 @@ from bus.history import (
     BestHoursQuestion,
     CompareQuestion,
     Comparison,
+    Homes,
+    HomesQuestion,
     Hour,
     IntervalsQuestion,
     Page,
@@ -61,7 +63,7 @@ TOTALS = Totals(
 @asynccontextmanager
 async def answering(bus: Bus, answer: Callable[[bytes], Awaitable[bytes]]) -> AsyncIterator[History]:
     """Answer every endpoint in one way."""
-    endpoints = dict.fromkeys(("intervals", "summary", "compare", "best_hours"), answer)
+    endpoints = dict.fromkeys(("intervals", "summary", "homes", "compare", "best_hours"), answer)
     async with serving(bus, "history", endpoints, version="1.0.0", description="Says what it is told"):
         yield History(bus, patience_s=0.5)
 
@@ -74,6 +76,7 @@ async def test_every_question_travels_with_its_arguments_and_comes_back_as_its_a
         Summary(totals=None),
         Comparison(totals=TOTALS, baseline=None, others=4),
         BestHours(hours=[Hour(start=1, end=2, surplus_wh=-3, sure=0.25)]),
+        Homes(totals={"ash": TOTALS}),
     ]
 
     async def answer(data: bytes) -> bytes:
@@ -86,7 +89,8 @@ async def test_every_question_travels_with_its_arguments_and_comes_back_as_its_a
         assert await history.summary("demo", "ash", 5, 9) is None
         assert await history.compare("demo", "ash", 5, 9, "PREVIOUS_YEAR") == answers[3]
         assert await history.best_hours("demo", 3_600_000) == answers[4]
-    page, community, home, compare, best = asked
+        assert await history.homes("demo", ("ash", "elm"), 5, 9) == {"ash": TOTALS}
+    page, community, home, compare, best, homes = asked
     assert msgspec.json.decode(page, type=IntervalsQuestion) == IntervalsQuestion(
         community="demo", home="ash", since=5, until=9, resolution="WEEK", first=7, after=6
     )
@@ -94,6 +98,9 @@ async def test_every_question_travels_with_its_arguments_and_comes_back_as_its_a
     assert msgspec.json.decode(home, type=SummaryQuestion).home == "ash"
     assert msgspec.json.decode(compare, type=CompareQuestion).baseline == "PREVIOUS_YEAR"
     assert msgspec.json.decode(best, type=BestHoursQuestion).next_ms == 3_600_000
+    assert msgspec.json.decode(homes, type=HomesQuestion) == HomesQuestion(
+        community="demo", homes=["ash", "elm"], since=5, until=9
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,19 @@ NAMES: Final = (
     "Familie Lang",
     "Familie Winkler",
 )
-PEOPLE: Final = (Member(id="anna", homes=("home-01",)), Member(id="olga", role="operator"))
+PEOPLE: Final = (
+    Member(id="anna", homes=("home-01",)),
+    Member(id="olga", role="operator"),
+    Member(id="ida", role="operator"),
+)
+NEIGHBOURS: Final = (Member(id="bert", homes=("home-1",)), Member(id="ida", role="operator"))
 SILENT: Final = "home-07-pv"
 REFUSED: Final = "home-13-grid"
 HEARD_LAST: Final = at("2025-05-20T12:04+02:00")
 
 
 def hamlet() -> Community:
-    """Return the hamlet: two homes of three have photovoltaics, operated by olga; anna lives in the first one."""
+    """Return the hamlet: two homes of three have photovoltaics, operated by olga and ida; anna lives in the first."""
     homes = []
     for number, name in enumerate(NAMES, 1):
         key = f"home-{number:02}"
@@ -202,7 +207,9 @@ class Hamlet:
         self._bus = await Bus.connect(NatsSettings(url=self._nats.url), name="test", patience_s=10)
         self._stack.push_async_callback(self._bus.close)
         await ensure_streams(connection_of(self._bus).jetstream(), Retention())
-        await register(self._bus, self.registered)
+        # So few that its members see no totals; bert lives there, and ida operates it too.
+        farms = community("weiler", homes=("home-1", "home-2"), name="Weiler", members=NEIGHBOURS)
+        await register(self._bus, self.registered, farms)
         archive = await self._stack.enter_async_context(keeping(self._bus, self._folder))
         await self._publish_meters()
         await self._refuse(38, {"reason": "register_leapt"})

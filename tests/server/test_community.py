@@ -274,6 +274,27 @@ class TestInABrowser:
             expect(page.locator("#refused")).to_be_hidden()
             expect(page.locator("#now")).to_contain_text("19 of 20")
 
+    def test_where_members_see_no_totals_they_are_told_why(self, browser: Browser, hamlet: Hamlet) -> None:
+        with watched(browser, **WIDE) as page:
+            page.goto(hamlet.link("bert", "member"))
+            expect(page.locator("#time-note")).to_contain_text("one could be told from them")
+            expect(page.locator("#homes tbody tr")).to_have_count(1)
+            expect(page.get_by_role("heading", name="Now")).to_be_hidden()
+            expect(page.locator("#connection")).to_be_hidden()
+
+    def test_who_operates_several_communities_chooses_one(self, browser: Browser, hamlet: Hamlet) -> None:
+        with watched(browser, **WIDE) as page:
+            page.goto(hamlet.link("ida"))
+            settle(page)
+            page.get_by_label("Community").select_option("Weiler")
+            expect(page.get_by_role("heading", level=1)).to_have_text("Weiler")
+            expect(page.get_by_role("region", name="Meters").get_by_role("status")).to_have_text(
+                "2 of 2 meters need a look: 2 never heard."
+            )
+            expect(page.locator("#homes tbody tr")).to_have_count(2)
+            page.reload()
+            expect(page.get_by_role("heading", level=1)).to_have_text("Weiler")
+
     def test_without_a_token_one_is_asked_for_and_a_wrong_one_is_refused(
         self, browser: Browser, hamlet: Hamlet
     ) -> None:
