@@ -54,10 +54,9 @@ def test_one_meter_is_named_by_options_or_many_by_a_file(kind: str, words: tuple
     ("words", "says"),
     [
         ((*METER, "--tcp", "10.0.0.5"), "--source: tcp:10.0.0.5: expected tcp:HOST:PORT"),
-        ((*METER, "--tcp", "a:1", "--every", "7"), "--every: expected a divisor of 900"),
         (("--config", "absent.toml"), "absent.toml: not readable: "),
     ],
-    ids=["address", "every", "config"],
+    ids=["address", "config"],
 )
 def test_what_cannot_work_is_one_line_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
     assert refused(["gateway", "p1", *words]).startswith(says)

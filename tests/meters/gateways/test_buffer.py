@@ -278,7 +278,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["add", "take", "spill", "restart"]), max_size=40), st.integers(1, 4))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_whatever_happens_in_between_each_message_leaves_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, happenings: list[str], most: int
 ) -> None:

@@ -65,7 +65,8 @@ async def start(bus: Bus, buffer: Buffer) -> AsyncIterator[Start]:
 
 async def held(bus: Bus, meter: str = "m") -> list[int]:
     """Return the registers of a meter's stored readings."""
-    return [parse(one.data).import_wh for one in await stored(bus, "READINGS", [f"readings.demo.{meter}"])]
+    found = await stored(bus, "READINGS")
+    return [parse(one.data).import_wh for one in found if one.subject == f"readings.demo.{meter}"]
 
 
 async def published(gateway: Gateway, count: int) -> None:
