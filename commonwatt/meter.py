@@ -102,7 +102,7 @@ def _opened(
     twice = next((spec for spec in specs if specs.count(spec) > 1), None)
     if twice is not None:
         raise SettingsError(f"{twice!r} is there twice; a source is compared with others, not with itself")
-    return [source(spec, zone=zone, silence_s=silence_s, others=others) for spec in specs]
+    return [source(spec, zone=zone, silence_s=silence_s, others=others, as_of_now=True) for spec in specs]
 
 
 def _others(settings: Settings) -> "Mapping[str, Callable[[str], Source]]":

@@ -66,7 +66,8 @@ def given(raw: bytes, received: datetime, zone: ZoneInfo | None = None) -> Given
         reading = _reading(telegram, received, zone, registers, hints)
     except RefusedError as error:
         return Given(raw[:MOST_RAW], None, error.refusal, tuple(registers), tuple(hints))
-    return Given(raw, reading, None, tuple(registers), tuple(hints), checked=telegram.checked)
+    timed = _CLOCK in telegram.objects
+    return Given(raw, reading, None, tuple(registers), tuple(hints), checked=telegram.checked, timed=timed)
 
 
 def _taken_apart(raw: bytes) -> _Telegram:

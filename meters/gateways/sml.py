@@ -35,7 +35,7 @@ def given(raw: bytes, received: datetime) -> Given:
         reading = _reading(_lists(raw), received, registers, hints)
     except RefusedError as error:
         return Given(raw[:MOST_RAW], None, error.refusal, tuple(registers), tuple(hints))
-    return Given(raw, reading, None, tuple(registers), tuple(hints))
+    return Given(raw, reading, None, tuple(registers), tuple(hints), timed=False)
 
 
 def _lists(raw: bytes) -> list[dict[str, Any]]:

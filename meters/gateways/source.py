@@ -32,6 +32,7 @@ REASONS: Final = {
     "negative": "a register or power is below zero",
     "out_of_range": "a value is beyond what a meter can show",
     "invalid_time": "the meter's time is none",
+    "no_time": "it is recorded, and the meter says no time: nobody knows when it was",
     "unconfirmed": "another serial number, without a checksum that vouches for it, and once only",
 }
 """Why something is no reading; labels of metrics, so there are no others."""
@@ -71,6 +72,8 @@ class Given(NamedTuple):
     """Which device of several behind one source; empty where there is one."""
     checked: bool = True
     """Whether a checksum of the meter's, or of the protocol's, vouches for it."""
+    timed: bool = True
+    """Whether its time is one that the meter said, and not that of receipt; P1 and SML tell."""
 
 
 class SourceLostError(Exception):

@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from meters.errors import OptionError
-from meters.gateways.lines import SILENCE_S, Line, line
+from meters.gateways.lines import SILENCE_S, FileLine, Line, line
 from meters.gateways.pieces import Pieces
 from meters.gateways.source import MOST_RAW, Given, Refusal, RefusedError, Source
 
@@ -30,13 +30,17 @@ class LineSource:
         pieces: Callable[[], Pieces],
         given: Callable[[bytes, datetime], Given],
         now: Callable[[], datetime],
+        *,
+        as_of_now: bool = False,
     ) -> None:
+        """`as_of_now`: a file gives what has no time of its own, too."""
         self.name = name
         self.ends = line.ends
         self._line = line
         self._pieces = pieces
         self._given = given
         self._now = now
+        self._is_dated = isinstance(line, FileLine) and not as_of_now
         self._last = datetime.min.replace(tzinfo=UTC)
         self._serial = ""
         self._next_serial = ""
@@ -57,7 +61,14 @@ class LineSource:
         soon = self._last + _APART
         # A clock that was set back is followed: it was wrong before.
         self._last = soon if now < soon < now + _STEP else now
-        return self._confirmed(self._given(piece, self._last))
+        return self._confirmed(self._dated(self._given(piece, self._last)))
+
+    def _dated(self, given: Given) -> Given:
+        """Refuse what is recorded without its time: it would be of the time when somebody reads the file."""
+        if given.timed or not self._is_dated or given.reading is None:
+            return given
+        detail = f"the meter says no time, and {self.name} does not say when it did: it can only be read as it comes"
+        return given._replace(reading=None, refusal=Refusal("no_time", detail))
 
     def _confirmed(self, given: Given) -> Given:
         """Refuse another serial number as long as one telegram says it that no checksum vouches for.
@@ -83,29 +94,31 @@ def source(
     silence_s: float = SILENCE_S,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     others: Mapping[str, Callable[[str], Source]] | None = None,
+    as_of_now: bool = False,
 ) -> Source:
     """Return the source that a text names, without connecting to it.
 
     `zone` is where a P1 meter with a clock is; None: where meters of its kind are. `?key=PATH` behind a P1 line is a
     file with the key of a meter that encrypts. A line that is silent for `silence_s` is lost. `others` are kinds that
-    need more than a name, such as `mqtt`: each is given what follows its colon. Raises OptionError, which says what is
-    expected.
+    need more than a name, such as `mqtt`: each is given what follows its colon. A file's readings without a time of
+    their own are refused, unless they may be `as_of_now`, for somebody to look at. Raises OptionError, which says what
+    is expected.
     """
     kind, _, where = spec.partition(":")
     if kind == "p1":
-        return _p1(where, zone, silence_s, now)
+        return _p1(where, zone, silence_s, now, as_of_now=as_of_now)
     if kind == "sml":
         from meters.gateways import sml
         from meters.gateways.frames import Frames
 
         over = line(where, sml.WIRES, silence_s=silence_s)
-        return LineSource(f"sml:{over.name}", over, Frames, sml.given, now)
+        return LineSource(f"sml:{over.name}", over, Frames, sml.given, now, as_of_now=as_of_now)
     if others is not None and kind in others:
         return others[kind](where)
     raise OptionError(f"{spec[:80]!r} names no source; {EXPECTED}")
 
 
-def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], datetime]) -> Source:
+def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], datetime], *, as_of_now: bool) -> Source:
     from meters.gateways import p1
     from meters.gateways.telegrams import Telegrams
 
@@ -113,7 +126,7 @@ def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], d
     over = line(where, p1.WIRES, silence_s=silence_s)
     name = f"p1:{over.name}"
     if key is None:
-        return LineSource(name, over, Telegrams, lambda raw, at: p1.given(raw, at, zone), now)
+        return LineSource(name, over, Telegrams, lambda raw, at: p1.given(raw, at, zone), now, as_of_now=as_of_now)
 
     from meters.gateways.ciphers import Ciphers, load_keys, opened
 
@@ -125,7 +138,7 @@ def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], d
         except RefusedError as error:
             return Given(raw[:MOST_RAW], refusal=error.refusal)
 
-    return LineSource(name, over, Ciphers, given, now)
+    return LineSource(name, over, Ciphers, given, now, as_of_now=as_of_now)
 
 
 def _without_key(where: str) -> tuple[str, Path | None]:

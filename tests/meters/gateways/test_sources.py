@@ -19,7 +19,8 @@ NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 
 async def read(path: Path, kind: str = "p1", zone: ZoneInfo | None = None) -> list[Given]:
     """Return what a file gives, all of it at one moment."""
-    return [one async for one in source(f"{kind}:file:{path}", zone=zone, now=lambda: NOW).read()]
+    over = source(f"{kind}:file:{path}", zone=zone, now=lambda: NOW, as_of_now=True)
+    return [one async for one in over.read()]
 
 
 async def test_a_file_of_telegrams_is_read_to_its_end(tmp_path: Path) -> None:
@@ -51,11 +52,25 @@ async def test_no_two_readings_of_a_meter_without_clock_are_of_one_moment(tmp_pa
     assert [one.reading.at - NOW for one in given if one.reading] == [timedelta(milliseconds=n) for n in range(3)]
 
 
+@pytest.mark.parametrize(("kind", "name"), [("p1", "v3"), ("p1", "esy5q3da1004_v304"), ("sml", "")])
+async def test_what_was_recorded_without_its_time_is_refused_unless_it_is_only_looked_at(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    path = written(tmp_path, telegram(name) if name else REAL)
+
+    (one,) = [one async for one in source(f"{kind}:file:{path}").read()]
+
+    assert one.reading is None
+    assert one.refusal is not None
+    assert one.refusal.reason == "no_time"
+    assert (await read(path, kind))[0].reading is not None
+
+
 async def test_a_clock_that_was_set_back_is_followed(tmp_path: Path) -> None:
     times = iter([NOW, NOW - timedelta(days=9), NOW - timedelta(days=9), NOW + timedelta(seconds=1)])
     path = written(tmp_path, telegram("v3") * 4)
 
-    given = [one async for one in source(f"p1:file:{path}", now=lambda: next(times)).read()]
+    given = [one async for one in source(f"p1:file:{path}", now=lambda: next(times), as_of_now=True).read()]
 
     set_back = timedelta(days=-9)
     assert [one.reading.at - NOW for one in given if one.reading] == [
