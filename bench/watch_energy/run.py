@@ -101,7 +101,8 @@ async def _run(
                 outcome.messages, outcome.parse_us = cost.messages, cost.parse_us
         finally:
             tasks: list[asyncio.Task[Any]] = [task for _, task in clients]
-            for task in tasks:
+            for client, task in clients:
+                client.cost.traffic.over = True
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=10)

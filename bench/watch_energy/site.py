@@ -26,11 +26,13 @@ from schema.build import build_schema
 from schema.operations import Operations
 from schema.projection import Projection, compile_projection
 from server.app import create_app
+from server.limits import Limits
 from server.options import ServerOptions
 from server.run import serve
 
 DOCUMENTS: Final = Path(__file__).parents[2] / "watch"
 _WAIT_S: Final = 15.0
+_ANY: Final = 1_000_000
 
 
 class LocalBus:
@@ -176,7 +178,9 @@ async def serving(community: Community, ledger: Ledger) -> AsyncIterator[Site]:
         return app
 
     # Sign-in is off, and any document allowed: a token would add some 300 bytes to each poll, and once to a socket.
-    options = ServerOptions(development=True, document_directories=(DOCUMENTS,), drain_s=0)
+    # Requests are limited by the system's time, in which a day's come at once.
+    limits = Limits(requests_per_second=_ANY)
+    options = ServerOptions(development=True, document_directories=(DOCUMENTS,), drain_s=0, limits=limits)
     with patch("server.run.create_app", create), patch("server.writer.SocketType", direct_socket(ledger)):
         running = asyncio.create_task(
             serve(cast(Bus, site.bus), options, "127.0.0.1", 0, on_started=started.set_result)
