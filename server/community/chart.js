@@ -1,7 +1,7 @@
 // A chart: drawn by uPlot, read by pointer, by arrow keys and aloud, and the same as a table.
 // Its values are told by the element with the role slider, whose text is what is under the cursor.
 
-import { make, say, table } from "./dom.js";
+import { make, renew, say, table } from "./dom.js";
 
 const LIBRARY = "/static/graphiql/uplot.js";
 const HEIGHT = 260;
@@ -28,7 +28,8 @@ export class Chart {
     this.rows = [];
     this.index = -1;
     this.plot = null;
-    this.heading = make("h3", {}, title);
+    this.heading = make("h3", {});
+    this.name(title, unit);
     this.legend = make(
       "ul",
       { class: "legend", "aria-hidden": "true" },
@@ -60,8 +61,8 @@ export class Chart {
   /** Call it something else; `unit` is that of its axis. */
   name(title, unit) {
     Object.assign(this, { title, unit });
-    say(this.heading, title);
-    this.slider.setAttribute("aria-label", title);
+    renew(this.heading, make("span", {}, title), make("span", { class: "note" }, ` in ${unit}`));
+    this.slider?.setAttribute("aria-label", title);
   }
 
   /**
@@ -88,7 +89,7 @@ export class Chart {
 
   /** What a chart must be drawn anew for, beside its colours. */
   shape() {
-    return JSON.stringify([this.from, this.to, this.zone, this.unit]);
+    return JSON.stringify([this.from, this.to, this.zone]);
   }
 
   data() {
@@ -141,7 +142,7 @@ export class Chart {
         },
         axes: [
           { ...axis, space: 64, size: AXIS, values: (_, splits) => splits.map((seconds) => this.ticks(seconds * 1000)) },
-          { ...axis, size: 52, values: (_, splits) => splits.map((value) => value.toLocaleString("en-GB")), label: this.unit, labelSize: 18, labelFont: font },
+          { ...axis, size: 46, values: (_, splits) => splits.map((value) => value.toLocaleString("en-GB")) },
         ],
         series: [
           {},
