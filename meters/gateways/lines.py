@@ -130,13 +130,16 @@ class SerialLine(_Stream):
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         bits, parity, stop = tuple(self._wire.framing)
-        return await serialx.open_serial_connection(
+        reader, writer = await serialx.open_serial_connection(
             self._device,
             baudrate=self._wire.baud,
             byte_size=int(bits),
             parity=serialx.Parity(parity),
             stopbits=serialx.StopBits(int(stop)),
         )
+        if parity != "N" and os.name == "posix":
+            _check_parity(writer.transport.serial.fileno())
+        return reader, writer
 
 
 class TcpLine(_Stream):
@@ -196,6 +199,15 @@ class StandardInput:
                 yield chunk
         finally:
             transport.close()
+
+
+def _check_parity(device: int) -> None:
+    """Let a byte with a wrong parity come as 0, which no telegram has: it is all the check that meters of 7E1 have."""
+    import termios
+
+    flags = termios.tcgetattr(device)
+    flags[0] |= termios.INPCK
+    termios.tcsetattr(device, termios.TCSANOW, flags)
 
 
 def _serial(where: str, wires: Mapping[int, str], silence_s: float) -> SerialLine:

@@ -35,6 +35,7 @@ _LINE: Final = re.compile(r"(\d+-\d+:\d+\.\d+\.\d+)(?:\*255)?(\(.*\))")
 _VALUE: Final = re.compile(r"\(-?\d{1,12}(?:\.\d{1,8})?\*[A-Za-z]{1,8}\)")
 _HEADER: Final = re.compile(r"/[A-Za-z]{3}[^\r\n]{1,60}")
 _SUBMETER: Final = re.compile(r"0-([1-9]\d?):(24\.\d+\.\d+|96\.1\.\d+)")
+_NO_TEXT: Final = re.compile(rb"[^\x20-\x7e\r\n]")
 _DIGITS: Final = re.compile(rb"[0-9A-Fa-f]{1,4}")
 _MEDIA: Final = {2: "electricity", 3: "gas", 4: "heat", 6: "warm water", 7: "water", 12: "heat or cold"}
 
@@ -95,6 +96,8 @@ def _taken_apart(raw: bytes) -> _Telegram:
     if not checked:
         if kind.checksum or not is_whole(kind, objects):
             raise RefusedError("no_checksum", f"the checksum is missing, and telegrams of {kind.name} have one")
+        if harmed := _NO_TEXT.search(body):
+            raise RefusedError("malformed", f"byte {harmed.start()} is {harmed[0]!r}, as where the parity is wrong")
         if strange or lines[0]:
             raise RefusedError("malformed", f"a line is {(strange or lines[0])[:40]!r}, which no meter writes")
     return _Telegram(header[1:], kind, objects, checked)

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import sys
+import termios
 import tty
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -68,6 +69,16 @@ async def test_a_serial_device_that_another_program_reads_is_told(port: tuple[in
         await first_of(chunks, master)
         with pytest.raises(SourceLostError, match="another program reads it"):
             await drain(line(f"serial:{device}", WIRES).chunks())
+
+
+@pytest.mark.parametrize(("asked", "is_checked"), [("?baud=9600", True), ("", False)], ids=["7E1", "8N1"])
+async def test_the_parity_of_a_line_that_has_one_is_checked(
+    port: tuple[int, str], asked: str, is_checked: bool
+) -> None:
+    master, device = port
+    async with aclosing(line(f"serial:{device}{asked}", WIRES).chunks()) as chunks:
+        await first_of(chunks, master)
+        assert bool(termios.tcgetattr(master)[0] & termios.INPCK) == is_checked
 
 
 async def first_of(chunks: AsyncGenerator[bytes, None], master: int) -> bytes:

@@ -348,6 +348,14 @@ def test_a_telegram_without_checksum_must_have_both_tariffs_and_no_strange_line(
     assert refusal(text.replace(b"0-0:96.14.0(0001)", b"0-0:96.14.0(00")).startswith("malformed: ")
 
 
+@pytest.mark.parametrize("place", range(22, 360, 7))
+def test_a_telegram_without_checksum_is_refused_with_a_byte_of_wrong_parity(place: int) -> None:
+    text = bytearray(telegram("v2_2"))
+    text[place] = 0
+
+    assert all(one.reading is None for one in read(bytes(text)))
+
+
 def test_an_encrypted_telegram_is_refused_as_such() -> None:
     one = given(b"\xdb\x08SAGgp\x00\x1b\x82\x03\x02" + bytes(100), RECEIVED)
 
