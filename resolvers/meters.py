@@ -32,6 +32,9 @@ _AT_ONCE: Final = 32
 _LOOK_BACK_MS: Final = 24 * 3_600_000
 _UNKNOWN_GAP_MS: Final = 600_000
 _GAPS: Final = 3
+_MINUTE_MS: Final = 60_000
+_TOLD_A_MINUTE: Final = 30
+"""Refusals of one meter in a minute after which the aggregator counts the others."""
 
 Answer = TypeVar("Answer")
 
@@ -58,9 +61,9 @@ class Meters:
     async def look(self, community: Community) -> list[Heard]:
         """Return all meters of a community, in the order of the registry; raise NotReadyError.
 
-        A meter is REFUSED where the last thing heard of it was, NEVER where the stream holds nothing
-        of it, and SILENT where it was not heard for as long as the registry's `meter_silent`, and
-        for 3 x its usual gap: the rule of the alert METER_SILENT.
+        A meter is REFUSED where the last thing heard of it was, or where so much was that the aggregator
+        only counts it, NEVER where the stream holds nothing of it, and SILENT where it was not heard for
+        as long as the registry's `meter_silent`, and for 3 x its usual gap: the rule of the alert METER_SILENT.
         """
         meters = [meter.id for home in community.homes for meter in home.meters]
         readings = await self._last(_STREAM, [reading_subject(community.id, meter) for meter in meters])
@@ -72,6 +75,12 @@ class Meters:
         late_ms = int(community.alerts.meter_silent.total_seconds() * 1000)
         suspects = [meter for meter, at in heard.items() if now - at > late_ms]
         gaps = await self._gaps(community, {meter: stored for meter in suspects if (stored := last[meter]) is not None})
+        crowded = {
+            meter: stored
+            for meter, stored in last.items()
+            if stored is not None and 0 <= stored.time_ms - (rejected[meter][1] or 0) < _MINUTE_MS
+        }
+        floods = await self._floods(community, crowded)
         found = []
         for home in community.homes:
             for meter in home.meters:
@@ -81,7 +90,7 @@ class Meters:
                     condition = "NEVER"
                 elif meter.id in gaps and now - heard[meter.id] > _GAPS * gaps[meter.id]:
                     condition = "SILENT"
-                elif sequence >= stored.sequence:
+                elif sequence >= stored.sequence or meter.id in floods or not _is_reading(stored):
                     condition = "REFUSED"
                 found.append(Heard(community.id, home, meter, heard.get(meter.id), refused_ms, condition))
         return found
@@ -111,6 +120,16 @@ class Meters:
             return _UNKNOWN_GAP_MS
         return (_heard(community, stored) - _heard(community, run.messages[0])) / run.more
 
+    async def _floods(self, community: Community, last: dict[str, Stored]) -> set[str]:
+        """Return the meters of which so much is refused that what comes is told only when a minute is over."""
+        floods: set[str] = set()
+        for meter, stored in last.items():
+            subject, since_ms = rejected_subject(community.id, meter), stored.time_ms - _MINUTE_MS
+            run = await self._answered(run_of(self._bus, "REJECTED", subject, since_ms=since_ms))
+            if len(run.messages) + run.more >= _TOLD_A_MINUTE:
+                floods.add(meter)
+        return floods
+
     async def _last(self, stream: str, subjects: Sequence[str]) -> dict[str, Stored]:
         return await self._answered(last_of_each(self._bus, stream, subjects))
 
@@ -132,6 +151,14 @@ def _heard(community: Community, stored: Stored) -> int:
         except RefusalError:
             pass
     return stored.time_ms
+
+
+def _is_reading(stored: Stored) -> bool:
+    try:
+        parse(stored.data)
+    except RefusalError:
+        return False
+    return True
 
 
 def _rejected(stored: Stored | None) -> tuple[int, int | None]:

@@ -19,6 +19,8 @@ EXPLANATIONS: Final[Mapping[str, str]] = {
     "future": "The reading is ahead of the clock. Set the clock of the meter or gateway.",
     "too_old": "The reading is older than the first interval of the community. Nothing is to be done.",
     "interval_final": "The reading came after its interval had become final. It cannot count any more.",
+    "flood": "Too many readings lie within a second of the meter's own clock. Look at how often it is set to send.",
+    "refused_at_gateway": "Its gateway could not use what the meter sent. Look at the cable, and at the gateway's log.",
     "conflict": "Another value is known for the same time. If the new one is right, it is to be sent as a correction.",
     "unknown_epoch": "The reading names a meter generation that is not known for its time. Look at the serial number.",
     "register_fell": "The register fell, which it never does. After an exchange of the meter its epoch must change.",

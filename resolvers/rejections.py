@@ -61,9 +61,10 @@ class Reason(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many rejections there are from a time on, and the reasons of those that were looked at, most frequent first.
+    """How many readings were refused from a time on, and the reasons of those counted, most frequent first.
 
-    `since` (ms since 1970 UTC) is when the first came that was looked at, `asked` what was asked for.
+    `since` (ms since 1970 UTC) is when the first came that was counted, `asked` what was asked for. `total` is at
+    least so many where it is more than `counted`: one message may stand for many.
     """
 
     asked: int
@@ -116,31 +117,33 @@ class Rejections:
             left = _count(run)
         if not run.messages:
             return Counts(since, start, total, 0, [])
+        messages = total
         numbers: Counter[str] = Counter()
         latest: dict[str, int] = {}
         meters: dict[str, Counter[str]] = {}
-        counted = size = 0
+        looked = size = 0
         sequence = run.messages[0].sequence
-        while counted < left and size < MAX_COUNTED_BYTES:
-            run = await self._run(subject, sequence, min(MAX_RUN, left - counted))
+        while looked < left and size < MAX_COUNTED_BYTES:
+            run = await self._run(subject, sequence, min(MAX_RUN, left - looked))
             if not run.messages:
                 break
             for stored in run.messages:
                 rejection = _rejection(community, stored)
-                counted += 1
+                looked += 1
                 size += len(stored.data)
                 if rejection is None:
                     continue
-                reason = rejection.rejected.reason
-                numbers[reason] += 1
+                reason, count = rejection.rejected.reason, rejection.rejected.count
+                numbers[reason] += count
                 latest[reason] = rejection.rejected.received_at
-                meters.setdefault(reason, Counter())[rejection.meter] += 1
+                meters.setdefault(reason, Counter())[rejection.meter] += count
             sequence = run.messages[-1].sequence + 1
         reasons = [
             Reason(reason, count, latest[reason], tuple(meter for meter, _ in meters[reason].most_common()))
             for reason, count in sorted(numbers.items(), key=lambda one: (-one[1], one[0]))
         ]
-        return Counts(since, start, total, counted, reasons)
+        counted = numbers.total()
+        return Counts(since, start, counted + messages - looked, counted, reasons)
 
     # --- inside ---
 

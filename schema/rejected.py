@@ -78,6 +78,7 @@ class _One:
         self.home = None if home is None else home_key(community.id, home.id)
         self.home_name = None if home is None else home.name or home.id
         self.reason, self.detail, self.received_at = found.reason, found.detail, found.received_at
+        self.count = found.count
         self.explanation = explain(found.reason)
         self.length = len(found.payload)
         self.payload = found.payload if self.length <= MAX_PAYLOAD else found.payload[:MAX_PAYLOAD] + "…"
@@ -113,6 +114,11 @@ class RejectedReading:
     )
     detail: str = shows("detail", "What was wrong with this one: the value, and what is allowed.")
     received_at: DateTime = shows("received_at", "When it came.")
+    count: int = shows(
+        "count",
+        "How many readings it stands for: over 1 where so many of the meter were refused for this reason within a "
+        "minute that the others are but counted. It is the last of them then, and its payload is empty.",
+    )
     payload: str = shows(
         "payload",
         f"What came, as text; bytes that are none are escaped. Of a longer one the first {MAX_PAYLOAD:,} characters, "
@@ -155,6 +161,8 @@ class RejectedCounts:
     since: DateTime = shows(
         "since", f"From when on reasons were counted: later than asked where there are more than {MAX_COUNTED:,}."
     )
-    total: int = shows("total", "How many were refused since the time that was asked for.")
-    counted: int = shows("counted", "How many of them, the newest, were looked at to count reasons.")
+    total: int = shows(
+        "total", "How many were refused since the time that was asked for; at least so many if `counted` is less."
+    )
+    counted: int = shows("counted", "How many of them, the newest, are in `reasons`.")
     reasons: list[RejectedReason] = shows("reasons", "The reasons, most frequent first.")

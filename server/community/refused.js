@@ -35,14 +35,14 @@ export function showRefused({ edges, pageInfo }, zone, more = false) {
       make(
         "p",
         {},
-        make("strong", {}, word(node.reason)),
+        make("strong", {}, word(node.reason) + (node.count > 1 ? ` × ${count(node.count)}` : "")),
         ` · ${node.homeName ?? "no registered home"} · `,
         make("code", {}, node.meter),
         ` · ${dayAndClock(Date.parse(node.receivedAt), zone)}`,
       ),
       make("p", {}, node.detail),
       node.explanation ? make("p", { class: "note" }, node.explanation) : null,
-      make("pre", { tabindex: "0", role: "group", "aria-label": "What came" }, node.payload || "(nothing)"),
+      make("pre", { tabindex: "0", role: "group", "aria-label": "What came" }, node.payload || (node.count > 1 ? "(counted only)" : "(nothing)")),
     ),
   );
   const list = at("refused-list");

@@ -137,18 +137,36 @@ async def test_in_a_replay_time_is_that_of_the_readings(meters: Meters, send: Se
     assert (await conditions(meters, REPLAYED))["grid"] == "SILENT"
 
 
+async def test_a_meter_of_which_more_is_refused_than_is_told_at_once_is_refused(
+    bus: Bus, meters: Meters, send: Send
+) -> None:
+    await send("grid")
+    await refuse(bus, "pv", await send("pv"))
+    stored = await bus.last("READINGS", "readings.demo.pv")
+    assert stored is not None
+    for meter, number in (("grid", 29), ("pv", 30)):
+        told = Rejected(
+            reason="future", detail="", subject="", sequence=1, received_at=stored.time_ms - 9, payload="{}"
+        )
+        await bus.publish_batch([Message(f"rejected.demo.{meter}", encode(told))] * number)
+        await send(meter)
+    assert [heard.condition for heard in await meters.look(DEMO)][:2] == ["HEARD", "REFUSED"]
+
+
 async def test_what_is_no_reading_was_heard_when_it_came(bus: Bus, meters: Meters, figures: Figures) -> None:
     await bus.publish(Message("readings.demo.grid", b"nonsense"))
     stored = await bus.last("READINGS", "readings.demo.grid")
     assert stored is not None
-    assert (await meters.look(REPLAYED))[0].heard_ms == stored.time_ms
+    heard = (await meters.look(REPLAYED))[0]
+    assert (heard.heard_ms, heard.condition) == (stored.time_ms, "REFUSED")
 
 
 async def test_a_thousand_homes_are_looked_at_in_a_moment(bus: Bus, meters: Meters) -> None:
     many = community("demo", homes=tuple(f"home-{number}" for number in range(1000)))
     names = [f"readings.demo.{home.meters[0].id}" for home in many.homes]
+    reading = json.dumps({"at": datetime.now(UTC).isoformat(), "import_wh": 1, "export_wh": 0}).encode()
     for start in (0, 500):
-        await bus.publish_batch([Message(name, b"{}") for name in names[start : start + 500]])
+        await bus.publish_batch([Message(name, reading) for name in names[start : start + 500]])
     began = time.monotonic()
     found = await meters.look(many)
     assert len(found) == 1000

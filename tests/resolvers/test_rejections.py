@@ -2,11 +2,13 @@
 
 import time
 
+import msgspec
 import pytest
 
 import resolvers.rejections
 from bus.client import MAX_BATCH, Bus, Message
 from bus.messages import Rejected, encode
+from bus.reading import REASONS
 from resolvers.errors import NotReadyError
 from resolvers.history import OutOfRangeError
 from resolvers.reasons import EXPLANATIONS
@@ -103,6 +105,15 @@ async def test_reasons_are_counted_most_frequent_first_with_their_meters(bus: Bu
     ]
 
 
+async def test_one_that_stands_for_many_counts_for_so_many(bus: Bus, rejections: Rejections) -> None:
+    await refuse(bus, 2)
+    many = msgspec.structs.replace(rejected(3), count=400, payload="")
+    await bus.publish(Message("rejected.demo.home-2-grid", encode(many)))
+    counts = await rejections.counts(DEMO, 0)
+    assert (counts.total, counts.counted) == (402, 402)
+    assert [(one.number, one.meters) for one in counts.reasons] == [(402, ("home-2-grid", GRID))]
+
+
 async def test_only_what_came_since_the_time_asked_for_counts(bus: Bus, rejections: Rejections) -> None:
     await refuse(bus, 3)
     assert (await rejections.counts(DEMO, now_ms() + 3_600_000)).total == 0
@@ -130,3 +141,7 @@ async def test_while_nats_is_away_asking_again_may_help(bus: Bus, rejections: Re
 
 def test_every_explanation_is_a_sentence_or_two() -> None:
     assert all(text[0].isupper() and text.endswith(".") and len(text) < 130 for text in EXPLANATIONS.values())
+
+
+def test_every_reason_for_which_a_reading_is_refused_is_explained() -> None:
+    assert EXPLANATIONS.keys() == REASONS.keys()

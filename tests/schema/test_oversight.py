@@ -33,7 +33,7 @@ REJECTED: Final = """
 query ($meter: String, $first: Int! = 20, $after: Cursor) {
   community(id: "demo") {
     rejected(meter: $meter, first: $first, after: $after) {
-      edges { cursor node { meter home homeName reason explanation detail receivedAt payload payloadLength } }
+      edges { cursor node { meter home homeName reason explanation detail receivedAt count payload payloadLength } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -145,6 +145,7 @@ async def test_an_operator_reads_what_was_refused_and_why_newest_first(place: Pl
         "explanation": "The message is not JSON. Look at what the gateway sends.",
         "detail": "so it is",
         "receivedAt": "2026-05-10T10:00:00Z",
+        "count": 1,
         "payload": "{}",
         "payloadLength": 2,
     }
