@@ -54,13 +54,14 @@ class DeviceSource:
         self._now = now
 
     async def read(self) -> AsyncIterator[Given]:
-        """Yield what the devices' messages become. Raises SourceLostError where NATS is not there."""
+        """Yield readings and refusals; what only says the power is remembered. SourceLostError: NATS is not there."""
         prefixes = dict.fromkeys(f"{prefix}/#" for device in self._devices for prefix in device.prefixes)
         known = Devices(self._devices)
         async with AsyncExitStack() as stack:
             async for topic, payload, received in _heard(stack, self._settings, prefixes, self._now):
                 for given in known.given(topic, payload, received):
-                    yield given
+                    if given.reading is not None or given.refusal is not None:
+                        yield given
 
 
 class TopicSource:
