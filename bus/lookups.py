@@ -22,6 +22,8 @@ MAX_RUN: Final = 1000
 
 _SUBJECTS: Final = 500
 """Subjects of one request; nats-server answers for 1,024."""
+_MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of one answer; it ends with the message that goes beyond."""
 _TIMEOUT_S: Final = 5.0
 _MORE: Final = "Nats-Num-Pending"
 
@@ -72,7 +74,9 @@ async def _asked(bus: Bus, stream: str, question: dict[str, Any]) -> list[Msg]:
         raise UnavailableError("NATS is not connected")
     subject = f"$JS.API.DIRECT.GET.{stream}"
     try:
-        return await bus._answered(_collected(bus, subject, json.dumps(question).encode()), subject)
+        return await bus._answered(
+            _collected(bus, subject, json.dumps(question | {"max_bytes": _MOST_BYTES}).encode()), subject
+        )
     except TimeoutError:
         raise UnavailableError(f"JetStream did not answer within {_TIMEOUT_S:g} s") from None
     except (NatsError, OSError) as error:
