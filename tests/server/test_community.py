@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 from server.oversight import COMMUNITY
 from server.web import build
 from tests.conftest import absent
-from tests.server.archive import QUARTER_MS
-from tests.server.hamlet import NOW, SILENT, Hamlet, inhabited
+from tests.server.hamlet import HEARD_LAST, NOW, SILENT, Hamlet, inhabited
 from tests.watch.web_browser import chromium, watched
 
 SDL = Path(__file__).parents[2] / "schema" / "schema.graphql"
@@ -260,7 +259,7 @@ class TestInABrowser:
             "1 of 34 meters need a look: 1 refused."
         )
         expect(row(page, "Familie Steiner")).not_to_contain_text("silent")
-        hamlet.hear(SILENT, NOW - 14 * QUARTER_MS)
+        hamlet.hear(SILENT, HEARD_LAST)
 
     def test_a_member_sees_their_home_and_the_totals_and_is_told_what_is_not_theirs(
         self, browser: Browser, hamlet: Hamlet
