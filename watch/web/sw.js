@@ -1,6 +1,6 @@
 // The service worker: the shell from its cache, all of one version; what the server says is never kept here.
 
-const CACHE = "commonwatt-watch-fd65b44da70d";
+const CACHE = "commonwatt-watch-cab4ac72e46b";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

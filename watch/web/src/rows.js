@@ -38,13 +38,12 @@ export function ageOf({ state, age }) {
   return state === "live" ? "live" : `${span(age)} old`;
 }
 
-/** Return the rows of a receipt: what, how much, its unit, and what the server has counted (`bill`, or null) of it. */
+/** Return the rows of a receipt: what, how much, its unit, and what the server has counted (`bill`, or null) of it, or "". */
 export function receiptRows({ in: received, out, messages, wakeups, parse_us }, bill) {
-  const server = (counted) => (bill ? `server ${counted(bill)}` : "");
   return [
-    ["in", ...size(received), server((one) => size(one.in).join(" "))],
-    ["out", ...size(out), server((one) => size(one.out).join(" "))],
-    ["messages", `${messages}`, "", server((one) => one.messages)],
+    ["in", ...size(received), bill ? size(bill.in).join(" ") : ""],
+    ["out", ...size(out), bill ? size(bill.out).join(" ") : ""],
+    ["messages", `${messages}`, "", bill ? `${bill.messages}` : ""],
     ["wake-ups", `${wakeups}`, "", ""],
     ["parsing", (parse_us / 1000).toFixed(1), "ms", ""],
   ];
