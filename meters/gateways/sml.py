@@ -22,6 +22,9 @@ WIRES: Final = {9600: "8N1", 115_200: "8N1"}
 _BEGIN: Final = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
 _POWER: Final = "1-0:16.7.0"
 _SERIALS: Final = ("1-0:96.1.0", "1-0:0.0.9")
+_READ: Final = frozenset((*IMPORT, *EXPORT, _POWER, *_SERIALS))
+_NOW: Final = "255"
+"""The last part of a name where its value is no stored one."""
 
 
 def given(raw: bytes, received: datetime) -> Given:
@@ -81,11 +84,16 @@ def _reading(lists: list[dict[str, Any]], received: datetime, registers: list[Re
 
 
 def _values(lists: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return all values by the names of their objects, `1-0:1.8.0`."""
+    """Return the values of now by the names of their objects, `1-0:1.8.0`.
+
+    Newer meters send those of a day, a week, a month and a year ago, too: `1-0:1.8.0*96` and on.
+    """
     found: dict[str, dict[str, Any]] = {}
     for entry in _entries(lists):
-        name = str(entry.get("objName", "")).partition("*")[0]
-        if name in found:
+        name, _, period = str(entry.get("objName", "")).partition("*")
+        if period != _NOW:
+            continue
+        if name in found and name in _READ:
             raise RefusedError("duplicate", f"{name} is there twice: two frames in one")
         found[name] = entry
     return found

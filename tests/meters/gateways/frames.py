@@ -36,9 +36,9 @@ def listed(*items: bytes) -> bytes:
     return bytes([0x70 | len(items)]) + b"".join(items)
 
 
-def entry(name: str, value: bytes | int, unit: int = 0, scaler: int = 0) -> bytes:
-    """Return a value with its name, `1.8.0`, in a unit and times a power of ten."""
-    code = octets(bytes([1, 0, *map(int, name.split(".")), 255]))
+def entry(name: str, value: bytes | int, unit: int = 0, scaler: int = 0, *, period: int = 255) -> bytes:
+    """Return a value with its name, `1.8.0`, in a unit and times a power of ten; `period` is when it was stored."""
+    code = octets(bytes([1, 0, *map(int, name.split(".")), period]))
     said = number(value) if isinstance(value, int) else value
     return listed(code, b"\1", b"\1", number(unit, 1, signed=False) if unit else b"\1", number(scaler, 1), said, b"\1")
 

@@ -88,6 +88,17 @@ def test_a_meter_without_its_pin_says_no_power_and_is_told_what_to_do() -> None:
     assert any("enter its PIN" in hint for hint in one.hints)
 
 
+def test_registers_of_days_past_and_what_is_not_read_may_be_there_as_often_as_they_like() -> None:
+    past = (entry("1.8.0", 1_000 + period, WH, period=period) for period in range(96, 101))
+    (one,) = read(frame(*past, entry("1.8.0", 5_000, WH), entry("96.50.1", 1, period=1), entry("96.50.1", 4, period=4)))
+    (other,) = read(frame(entry("1.8.0", 5_000, WH), entry("96.5.0", 1), entry("96.5.0", 2)))
+
+    assert one.reading is not None
+    assert one.reading.import_wh == 5_000
+    assert other.reading == one.reading
+    assert refusal(frame(entry("1.8.0", 5_000, WH, period=96))).startswith("missing_field: ")
+
+
 def test_a_server_id_of_another_kind_is_the_epoch_in_hexadecimal_digits() -> None:
     (one,) = read(frame(entry("1.8.0", 1, WH), server=b"\x06\x45\x4d\x48\x01\x02"))
 
