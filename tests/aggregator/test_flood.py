@@ -89,7 +89,9 @@ def test_of_many_refusals_the_first_are_told_whole_and_the_others_in_one_message
     work.run([Said(NOON + MINUTE)])
     *_, last = work.rejected
     assert (last.count, last.payload, last.reason) == (500 - MOST_TOLD, "", work.rejected[0].reason)
-    assert last.detail.startswith(f"{500 - MOST_TOLD} more in this minute, the last at sequence {last.sequence} of READINGS")
+    assert last.detail.startswith(
+        f"{500 - MOST_TOLD} more in this minute, the last at sequence {last.sequence} of READINGS"
+    )
     assert work.memory.messages[last.sequence - 1].data == MALFORMED
     assert sum(one.count for one in work.rejected) == 500
     work.run(ticks(NOON + MINUTE, NOON + 5 * MINUTE))
