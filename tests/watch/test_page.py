@@ -26,15 +26,16 @@ def build() -> ModuleType:
     return module
 
 
-def test_the_script_and_the_worker_are_what_their_sources_make(build: ModuleType) -> None:
+def test_the_script_the_style_and_the_worker_are_what_their_sources_make(build: ModuleType) -> None:
     advice = "run `python watch/web/build.py`, and commit what it writes"
     assert (WEB / "src" / "documents.js").read_text("utf-8") == build.documents(), advice
     assert (WEB / "sw.js").read_text("utf-8") == build.worker((WEB / "watch.js").read_text("utf-8")), advice
     try:
-        script = build.script()
+        script, style = build.script(), build.style()
     except build.BuildError as error:
         absent(str(error))
     assert (WEB / "watch.js").read_text("utf-8") == script, advice
+    assert (WEB / "watch.css").read_text("utf-8") == style, advice
 
 
 def test_the_worker_keeps_every_file_of_the_shell() -> None:

@@ -1,10 +1,7 @@
-// The service worker: the shell from its cache, all of one version; what the server says is never kept here.
-
-const CACHE = "commonwatt-watch-cab4ac72e46b";
+const CACHE = "commonwatt-watch-fb6e7628cb77";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {
-  // The page that brought the first worker has just loaded the same files: they need not come twice.
   const cache = registration.active ? "reload" : "force-cache";
   const files = FILES.map((name) => new Request(name, { cache }));
   event.waitUntil(caches.open(CACHE).then((kept) => kept.addAll(files)).then(() => skipWaiting()));

@@ -3,42 +3,42 @@
 export const DOCUMENTS = {
   "CommunityGlance": [
     "1497d993e3a01241e272a7016870a53eb30a3df5058ea51dfa2c8d33ac57cd97",
-    "subscription CommunityGlance($community: ID!, $communityStep: Watts, $every: Duration, $maxSilence: Duration) { community(id: $community, every: $every, maxSilence: $maxSilence) { ...Glance } } query CommunityGlanceNow($community: ID!, $communityStep: Watts) { community(id: $community) { live { ...Glance } } } fragment Glance on CommunityLive { light surplusPower(step: $communityStep) sharedPower(step: $communityStep) trend measuredAt }"
+    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
   ],
   "CommunityGlanceNow": [
     "1497d993e3a01241e272a7016870a53eb30a3df5058ea51dfa2c8d33ac57cd97",
-    "subscription CommunityGlance($community: ID!, $communityStep: Watts, $every: Duration, $maxSilence: Duration) { community(id: $community, every: $every, maxSilence: $maxSilence) { ...Glance } } query CommunityGlanceNow($community: ID!, $communityStep: Watts) { community(id: $community) { live { ...Glance } } } fragment Glance on CommunityLive { light surplusPower(step: $communityStep) sharedPower(step: $communityStep) trend measuredAt }"
+    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
   ],
   "CommunityHours": [
     "5848110354bd93c274d5513bf41f987431f41b502578f946b5f64eacc1db4647",
-    "query CommunityHours($community: ID!) { community(id: $community) { bestHours(next: \"P1D\") { hours { start end surplus sure } reason } } }"
+    "query CommunityHours($community:ID!){community(id:$community){bestHours(next:\"P1D\"){hours{start end surplus sure}reason}}}"
   ],
   "CommunityToday": [
     "3d8dd9165d2f584b244e094adb02d9e97550cc2193f2a9e09fe19ee5db298af7",
-    "subscription CommunityToday($community: ID!, $energyStep: WattHours, $every: Duration, $maxSilence: Duration) { community(id: $community, every: $every, maxSilence: $maxSilence) { light today { imported(step: $energyStep) shared(step: $energyStep) saved currency } measuredAt } }"
+    "subscription CommunityToday($community:ID!$energyStep:WattHours$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){light today{imported(step:$energyStep)shared(step:$energyStep)saved currency}measuredAt}}"
   ],
   "HomeGlance": [
     "c95d9b8e474195b7efaaeb82c15c81cfec73d6bf0d54b3afa823842209b957f4",
-    "subscription HomeGlance($home: ID!, $homeStep: Watts, $communityStep: Watts, $every: Duration, $maxSilence: Duration) { home(id: $home, every: $every, maxSilence: $maxSilence) { ...Glance } } query HomeGlanceNow($home: ID!, $homeStep: Watts, $communityStep: Watts) { home(id: $home) { live { ...Glance } } } fragment Glance on HomeLive { light community { surplusPower(step: $communityStep) trend } sharedPower(step: $homeStep) quality measuredAt }"
+    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
   ],
   "HomeGlanceNow": [
     "c95d9b8e474195b7efaaeb82c15c81cfec73d6bf0d54b3afa823842209b957f4",
-    "subscription HomeGlance($home: ID!, $homeStep: Watts, $communityStep: Watts, $every: Duration, $maxSilence: Duration) { home(id: $home, every: $every, maxSilence: $maxSilence) { ...Glance } } query HomeGlanceNow($home: ID!, $homeStep: Watts, $communityStep: Watts) { home(id: $home) { live { ...Glance } } } fragment Glance on HomeLive { light community { surplusPower(step: $communityStep) trend } sharedPower(step: $homeStep) quality measuredAt }"
+    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
   ],
   "HomeHours": [
     "64623a318fe0879cd2251575e7c51dbd4e77f02d2f1e68bef44e28ab47416ff8",
-    "query HomeHours($home: ID!) { home(id: $home) { community { bestHours(next: \"P1D\") { hours { start end surplus sure } reason } } } }"
+    "query HomeHours($home:ID!){home(id:$home){community{bestHours(next:\"P1D\"){hours{start end surplus sure}reason}}}}"
   ],
   "HomeToday": [
     "fead318f0bac92e7f8b8d1035ef73e95e95c97abf8032c757d2b9cf140bac23f",
-    "subscription HomeToday($home: ID!, $energyStep: WattHours, $every: Duration, $maxSilence: Duration) { home(id: $home, every: $every, maxSilence: $maxSilence) { light today { imported(step: $energyStep) shared(step: $energyStep) saved currency } quality measuredAt } }"
+    "subscription HomeToday($home:ID!$energyStep:WattHours$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence){light today{imported(step:$energyStep)shared(step:$energyStep)saved currency}quality measuredAt}}"
   ],
   "Places": [
     "e5655e083eabd8d2d9cf803020553968f4c1ff54b5f769b484509fbae99edcde",
-    "query Places { communities { id name homes { id name } } }"
+    "query Places{communities{id name homes{id name}}}"
   ],
   "Receipt": [
     "5e96c06ed7dec6cc7b1721fe749e4b96adf469615a0e6582d81f8179a3df329c",
-    "query Receipt { receipt { bytesIn bytesOut messagesIn messagesOut } }"
+    "query Receipt{receipt{bytesIn bytesOut messagesIn messagesOut}}"
   ]
 };
