@@ -44,6 +44,14 @@ _File = Annotated[
     str | None,
     typer.Option(help="A file of what it said, read once; -: standard input.", metavar="PATH", show_default=False),
 ]
+_Piped = Annotated[
+    str | None,
+    typer.Option(
+        help="-: what another program pipes in. Recorded frames say no time, and are refused.",
+        metavar="-",
+        show_default=False,
+    ),
+]
 _Config = Annotated[
     Path | None, typer.Option(help="A TOML file with many meters instead (docs/meters.md).", show_default=False)
 ]
@@ -106,7 +114,7 @@ def sml(
     meter: _Meter = None,
     serial: _Serial = None,
     tcp: _Tcp = None,
-    file: _File = None,
+    file: _Piped = None,
     config: _Config = None,
     every: _Every = 0,
     epoch: _Epoch = None,

@@ -41,6 +41,10 @@ class Line(Protocol):
     def ends(self) -> bool:
         """Whether it ends by itself, as a file does; all else is lost instead."""
 
+    @property
+    def recorded(self) -> bool:
+        """Whether what comes was said at another time."""
+
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """Connect, and yield what comes. Raise SourceLostError where it ends that should not. Closing disconnects."""
 
@@ -74,6 +78,7 @@ class _Stream(ABC):
     """A line that is connected to, and lost when it is silent or closed."""
 
     ends = False
+    recorded = False
 
     _QUESTION: ClassVar[str]
     """What to look at where nothing comes."""
@@ -160,6 +165,7 @@ class FileLine:
     """A file of what a meter said, read once from its start to its end."""
 
     ends = True
+    recorded = True
 
     def __init__(self, path: Path) -> None:
         self.name = f"file:{path}"
@@ -178,21 +184,33 @@ class FileLine:
 
 
 class StandardInput:
-    """What another program writes into this one, until it ends."""
+    """What another program writes into this one, until it ends; or a file."""
 
     name = "file:-"
     ends = True
 
+    @property
+    def recorded(self) -> bool:
+        """Whether a file was put there, which is of the past."""
+        return sys.stdin is not None and stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what comes."""
-        if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-            while chunk := os.read(sys.stdin.fileno(), _FILE_CHUNK):
-                yield chunk
-                await asyncio.sleep(0)
+        if sys.stdin is None:
+            raise SourceLostError(f"{self.name}: there is no standard input: it is closed")
+        device = sys.stdin.fileno()
+        mode = os.fstat(device).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(device)):
+            try:
+                while chunk := os.read(device, _FILE_CHUNK):
+                    yield chunk
+                    await asyncio.sleep(0)
+            except OSError as error:
+                raise SourceLostError(f"{self.name}: {error.strerror}") from error
             return
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(device), "rb", buffering=0)
         )
         try:
             while chunk := await reader.read(_CHUNK):
@@ -260,6 +278,7 @@ def _trouble(error: Exception) -> str:
         errno.EBUSY: "another program reads it; end that one first",
         errno.EAGAIN: "another program reads it; end that one first",
         errno.ENOTTY: "this is no serial device",
+        errno.EISDIR: "this is a folder, and no serial device",
         errno.ECONNREFUSED: "refused; is the port right, and the device serving it?",
         errno.ECONNRESET: "the other side dropped the connection; does it serve one client only?",
         errno.EPIPE: "the other side dropped the connection; does it serve one client only?",

@@ -106,7 +106,8 @@ def feeds(plan: Plan, open_source: Open, path: Path | None = None) -> list[Feed]
     """
     groups: dict[str, list[tuple[str, Entry]]] = {}
     for index, entry in enumerate(plan.meter):
-        key = "--" if path is None else f"{path}: meter[{index}]."
+        # In a plan of one no key is anybody's: --tcp and the like name what the error names itself.
+        key = "" if path is None else f"{path}: meter[{index}]."
         groups.setdefault(entry.source, []).append((key, entry))
     return [_feed(group, open_source) for group in groups.values()]
 
@@ -126,5 +127,5 @@ def _feed(group: list[tuple[str, Entry]], open_source: Open) -> Feed:
     try:
         source = open_source(first.source, None if first.zone is None else ZoneInfo(first.zone))
     except OptionError as error:
-        raise OptionError(f"{key}source: {error}") from None
+        raise OptionError(f"{key}source: {error}" if key else str(error)) from None
     return Feed(source, places, ends=first.source.partition(":")[2].startswith("file:"))

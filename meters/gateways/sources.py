@@ -8,13 +8,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from meters.errors import OptionError
-from meters.gateways.lines import SILENCE_S, FileLine, Line, line
+from meters.gateways.lines import SILENCE_S, Line, line
 from meters.gateways.pieces import Pieces
 from meters.gateways.source import MOST_RAW, Given, Refusal, RefusedError, Source
 
-EXPECTED: Final = (
-    "expected p1:serial:DEVICE, p1:tcp:HOST:PORT, p1:file:PATH, the same with sml in place of p1, or mqtt:TOPIC"
-)
+EXPECTED: Final = "expected p1:serial:DEVICE, p1:tcp:HOST:PORT, p1:file:PATH, or the same with sml in place of p1"
 
 _APART: Final = timedelta(milliseconds=1)
 _STEP: Final = timedelta(seconds=1)
@@ -40,7 +38,7 @@ class LineSource:
         self._pieces = pieces
         self._given = given
         self._now = now
-        self._is_dated = isinstance(line, FileLine) and not as_of_now
+        self._is_dated = line.recorded and not as_of_now
         self._last = datetime.min.replace(tzinfo=UTC)
         self._serial = ""
         self._next_serial = ""
@@ -67,8 +65,7 @@ class LineSource:
         """Refuse what is recorded without its time: it would be of the time when somebody reads the file."""
         if given.timed or not self._is_dated or given.reading is None:
             return given
-        detail = f"the meter says no time, and {self.name} does not say when it did: it can only be read as it comes"
-        return given._replace(reading=None, refusal=Refusal("no_time", detail))
+        return given._replace(reading=None, refusal=Refusal("no_time", _of_no_time(self.name)))
 
     def _confirmed(self, given: Given) -> Given:
         """Refuse another serial number as long as one telegram says it that no checksum vouches for.
@@ -101,8 +98,8 @@ def source(
     `zone` is where a P1 meter with a clock is; None: where meters of its kind are. `?key=PATH` behind a P1 line is a
     file with the key of a meter that encrypts. A line that is silent for `silence_s` is lost. `others` are kinds that
     need more than a name, such as `mqtt`: each is given what follows its colon. A file's readings without a time of
-    their own are refused, unless they may be `as_of_now`, for somebody to look at. Raises OptionError, which says what
-    is expected.
+    their own are refused, unless they may be `as_of_now`, for somebody to look at: of SML, which never has one, the
+    file itself. Raises OptionError, which says what is expected.
     """
     kind, _, where = spec.partition(":")
     if kind == "p1":
@@ -112,10 +109,13 @@ def source(
         from meters.gateways.frames import Frames
 
         over = line(where, sml.WIRES, silence_s=silence_s)
+        if over.recorded and not as_of_now:
+            raise OptionError(_of_no_time(f"sml:{over.name}"))
         return LineSource(f"sml:{over.name}", over, Frames, sml.given, now, as_of_now=as_of_now)
     if others is not None and kind in others:
         return others[kind](where)
-    raise OptionError(f"{spec[:80]!r} names no source; {EXPECTED}")
+    more = "".join(f", or {other}:TOPIC" for other in others or ())
+    raise OptionError(f"{spec[:80]!r} names no source; {EXPECTED}{more}")
 
 
 def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], datetime], *, as_of_now: bool) -> Source:
@@ -139,6 +139,13 @@ def _p1(where: str, zone: ZoneInfo | None, silence_s: float, now: Callable[[], d
             return Given(raw[:MOST_RAW], refusal=error.refusal)
 
     return LineSource(name, over, Ciphers, given, now, as_of_now=as_of_now)
+
+
+def _of_no_time(name: str) -> str:
+    return (
+        f"the meter says no time of day, so nobody knows when {name} was recorded: such a meter is read as it speaks, "
+        "over serial or tcp; `commonwatt meter test` shows what was recorded"
+    )
 
 
 def _without_key(where: str) -> tuple[str, Path | None]:

@@ -53,13 +53,19 @@ def test_one_meter_is_named_by_options_or_many_by_a_file(kind: str, words: tuple
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((*METER, "--tcp", "10.0.0.5"), "--source: tcp:10.0.0.5: expected tcp:HOST:PORT"),
+        ((*METER, "--tcp", "10.0.0.5"), "tcp:10.0.0.5: expected tcp:HOST:PORT"),
         (("--config", "absent.toml"), "absent.toml: not readable: "),
     ],
     ids=["address", "config"],
 )
 def test_what_cannot_work_is_one_line_and_exit_code_2(words: tuple[str, ...], says: str) -> None:
     assert refused(["gateway", "p1", *words]).startswith(says)
+
+
+def test_recorded_frames_are_refused_before_anything_is_published(tmp_path: Path) -> None:
+    (tmp_path / "frames.bin").write_bytes(b"recorded")
+    said = refused(["gateway", "sml", *METER, "--file", str(tmp_path / "frames.bin"), "--data-dir", str(tmp_path)])
+    assert said.startswith("the meter says no time of day, so nobody knows when sml:file:")
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import tty
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,24 @@ async def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch
     with (tmp_path / "input").open("rb") as file:
         monkeypatch.setattr(sys, "stdin", file)
         assert b"".join([chunk async for chunk in line("file:-", WIRES).chunks()]) == b"from a file"
+        assert line("file:-", WIRES).recorded
+
+
+async def test_standard_input_may_be_nothing_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = os.open(os.devnull, os.O_RDONLY)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: place))
+    assert [chunk async for chunk in line("file:-", WIRES).chunks()] == []
+    os.close(place)
+
+    place = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(SourceLostError, match="file:-: Is a directory"):
+        await anext(line("file:-", WIRES).chunks())
+    os.close(place)
+
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not line("file:-", WIRES).recorded
+    with pytest.raises(SourceLostError, match="it is closed"):
+        await anext(line("file:-", WIRES).chunks())
 
 
 async def test_a_serial_device_is_read_until_it_is_gone(port: tuple[int, str]) -> None:

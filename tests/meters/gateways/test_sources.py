@@ -1,6 +1,7 @@
 """Sources by their names, and readings that come over real lines."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -52,18 +53,32 @@ async def test_no_two_readings_of_a_meter_without_clock_are_of_one_moment(tmp_pa
     assert [one.reading.at - NOW for one in given if one.reading] == [timedelta(milliseconds=n) for n in range(3)]
 
 
-@pytest.mark.parametrize(("kind", "name"), [("p1", "v3"), ("p1", "esy5q3da1004_v304"), ("sml", "")])
+@pytest.mark.parametrize("name", ["v3", "esy5q3da1004_v304"])
 async def test_what_was_recorded_without_its_time_is_refused_unless_it_is_only_looked_at(
-    tmp_path: Path, kind: str, name: str
+    tmp_path: Path, name: str
 ) -> None:
-    path = written(tmp_path, telegram(name) if name else REAL)
+    path = written(tmp_path, telegram(name))
 
-    (one,) = [one async for one in source(f"{kind}:file:{path}").read()]
+    (one,) = [one async for one in source(f"p1:file:{path}").read()]
 
     assert one.reading is None
     assert one.refusal is not None
     assert one.refusal.reason == "no_time"
-    assert (await read(path, kind))[0].reading is not None
+    assert "says no time of day" in one.refusal.detail
+    assert (await read(path))[0].reading is not None
+
+
+async def test_recorded_frames_never_have_their_time_and_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, REAL)
+    with pytest.raises(OptionError, match="says no time of day"):
+        source(f"sml:file:{path}")
+    with path.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with pytest.raises(OptionError, match="says no time of day"):
+            source("sml:file:-")
+    assert (await read(path, "sml"))[0].reading is not None
 
 
 async def test_a_clock_that_was_set_back_is_followed(tmp_path: Path) -> None:
@@ -119,6 +134,13 @@ async def test_a_socket_that_dies_is_a_source_that_is_lost_and_can_be_read_again
         with pytest.raises(SourceLostError, match="the other side closed the connection"):
             await anext(given)
     server.close()
+
+
+def test_other_kinds_are_expected_where_they_are_known() -> None:
+    with pytest.raises(OptionError, match=r"sml in place of p1, or mqtt:TOPIC$"):
+        source("nonsense", others={"mqtt": lambda topic: Scripted()})
+    with pytest.raises(OptionError, match=r"sml in place of p1$"):
+        source("mqtt:topic")
 
 
 def test_a_kind_that_is_no_line_is_made_by_whoever_knows_it() -> None:
