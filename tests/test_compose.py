@@ -87,7 +87,7 @@ def reading(power_w: float) -> bytes:
 async def started(containers: Containers) -> None:
     """Start what `docker compose up` starts, and register a community, as its first lines say."""
     containers.run("setup")
-    for service in ("nats", "aggregator", "server"):
+    for service in ("nats", "aggregator", "server", "history"):
         containers.start(service)
     async with httpx.AsyncClient(base_url=containers.url) as http:
 
@@ -119,6 +119,24 @@ async def test_a_reading_published_with_a_meters_credentials_arrives_at_a_subscr
         assert json.loads(answer.data)["stream"] == "READINGS"
         await until(values, 420)
     await peer.client.close()
+
+    async def is_kept() -> bool:
+        return "history ready" in containers.log("history")
+
+    await eventually(is_kept, timeout=30)
+    assert containers.path("history", "/var/lib/commonwatt/history/history.duckdb").is_file()
+    assert all("refuses" not in containers.log(service) for service in ("aggregator", "server", "history"))
+
+
+async def test_an_installer_adds_a_meter_and_its_device_publishes_by_mqtt(containers: Containers) -> None:
+    await started(containers)
+    words = ("--community", "sonnenhang", "--home", "bakery", "--meter", "oven", "--json")
+    said = json.loads(containers.run("installer", "meter", "add", *words))
+    assert said["topic"] == "readings/sonnenhang/oven"
+    device = MqttDevice(containers.mqtt_port, said["user"], said["password"])
+    async with subscribed(containers, "sonnenhang", HOME) as values, device:
+        await device.publish(said["topic"], reading(423))
+        await until(values, 423)
     assert all("refuses" not in containers.log(service) for service in ("aggregator", "server"))
 
 

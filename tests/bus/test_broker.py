@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from nats.errors import Error
 
@@ -134,8 +135,41 @@ async def test_streams_from_before_there_were_accounts_are_taken_over(start: Sta
     assert (first.data, version.data) == (b"before", b"a version")
 
 
-async def test_it_listens_on_this_machine_alone(start: Start, broker: Broker) -> None:
+async def test_devices_publish_by_mqtt_with_credentials_and_on_an_open_one_without(
+    start: Start, tmp_path: Path
+) -> None:
+    broker = Broker(tmp_path / "nats", free_port(), mqtt_port=free_port(), users=tmp_path / "users")
+    assert broker.mqtt_port is not None
+    assert broker.mqtt_url == f"mqtt://127.0.0.1:{broker.mqtt_port}"
+    login = Accounts(tmp_path / "users").add_meter("demo", "m1", mqtt_only=True)
+    start(broker)
+    bus = await connect(broker)
+    async with aiomqtt.Client("127.0.0.1", broker.mqtt_port, username=login.user, password=login.password) as device:
+        await device.publish("readings/demo/m1", b"with a password", qos=1)
+    async with aiomqtt.Client("127.0.0.1", broker.mqtt_port) as device:
+        await device.publish("readings/demo/m2", b"without", qos=1)
+    reader = bus.read("READINGS")
+    found: list[tuple[str, bytes]] = []
+    while len(found) < 2:
+        found += [(stored.subject, stored.data) for stored in await reader.next_batch(10)]
+    assert found == [("readings.demo.m1", b"with a password"), ("readings.demo.m2", b"without")]
+    await bus.close()
+
+
+async def test_a_closed_one_takes_nothing_from_a_device_without_credentials(start: Start, tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "nats", free_port(), mqtt_port=free_port(), users=tmp_path / "users", closed=True)
+    assert broker.mqtt_port is not None
+    start(broker)
+    await (await connect(broker, nkey_seed=broker.seed("administrator"))).close()
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client("127.0.0.1", broker.mqtt_port):
+            pass
+
+
+async def test_it_listens_on_this_machine_alone(start: Start, tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "nats", free_port(), mqtt_port=free_port(), users=tmp_path / "users")
     start(broker)
     await (await connect(broker)).close()
-    with pytest.raises(OSError):
-        await asyncio.open_connection("127.0.0.2", broker.port)
+    for port in (broker.port, broker.mqtt_port):
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.2", port)

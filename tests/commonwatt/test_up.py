@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import aiomqtt
 import pytest
 
 from bus.client import Bus
 from bus.settings import NatsSettings
 from bus.stored import Stored
 from tests.commonwatt.tree import CHILDREN, SURPLUS, Tree, command, environment, last_word, refused
+from tests.resolvers.frames import eventually
 from tests.server.served import next_of
 from watch.client import Following, Watch
 from watch.news import Link, Result, Standing
@@ -129,6 +131,39 @@ def shown(tree: Tree, token: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     claims: dict[str, Any] = json.loads(done.stdout)["claims"]
     return claims
+
+
+# --- a meter of one's own ---
+
+
+def added(tree: Tree, meter: str) -> dict[str, str]:
+    """Add a meter to the first home; return what its device has to know."""
+    words = ("--community", "demo", "--home", "home-01", "--meter", meter, "--nats-url", tree.nats_url, "--json")
+    known = environment(COMMONWATT_DATA_DIR=str(tree.data_dir))
+    done = subprocess.run(command("meter", "add", *words), capture_output=True, text=True, timeout=60, env=known)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, str] = json.loads(done.stdout)
+    return said
+
+
+async def test_a_meter_is_added_and_what_is_printed_is_all_that_a_device_needs(grow: Grow) -> None:
+    tree = grow("--homes", "2")
+    await tree.data()
+    said = added(tree, "oven")
+    assert tree.mqtt_url == f"mqtt://{said['host']}:{said['port']}"
+    device = aiomqtt.Client(said["host"], int(said["port"]), username=said["user"], password=said["password"])
+    async with device:
+        payload = json.dumps({"at": datetime.now(UTC).isoformat(), "import_wh": 5, "export_wh": 0})
+        await device.publish(said["topic"], payload, qos=1)
+    bus = await Bus.connect(NatsSettings(url=tree.nats_url), name="test", patience_s=10)
+    try:
+
+        async def is_stored() -> bool:
+            return await bus.last("READINGS", "readings.demo.oven") is not None
+
+        await eventually(is_stored, timeout=30)
+    finally:
+        await bus.close()
 
 
 # --- its state ---
@@ -259,6 +294,14 @@ def test_a_nats_port_in_use_is_one_line(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         line = refused(["up", "--data-dir", str(tmp_path), "--port", "0", "--nats-port", port])
     assert line == f"port {port} for NATS is in use: choose another with --nats-port, or 0 for any free one"
+
+
+def test_an_mqtt_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ports = ("--port", "0", "--nats-port", "0", "--mqtt-port", port)
+        line = refused(["up", "--data-dir", str(tmp_path), *ports])
+    assert line == f"port {port} for MQTT is in use: choose another with --mqtt-port, or 0 for any free one"
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])
