@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from schema.scalars import parse_time, show_duration, show_ratio, show_time, show_watt_hours, show_watts
+from schema.scalars import parse_time, show_bytes, show_duration, show_ratio, show_time, show_watt_hours, show_watts
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_watt_hours_are_whole_and_may_exceed_32_bits() -> None:
     assert show_watt_hours(5_000_000_000) == 5_000_000_000
     with pytest.raises(ValueError, match="no whole number"):
         show_watt_hours(1.5)
+
+
+def test_bytes_are_whole_and_may_exceed_32_bits() -> None:
+    assert show_bytes(5_000_000_000) == 5_000_000_000
+    for wrong in (-1, 1.5, 2**63):
+        with pytest.raises(ValueError, match="no number of bytes"):
+            show_bytes(wrong)
 
 
 @pytest.mark.parametrize(
