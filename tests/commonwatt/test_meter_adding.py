@@ -320,3 +320,20 @@ def test_the_aggregator_counts_on_over_an_exchange() -> None:
     assert bench.reasons == []
     assert [row.import_wh for row in bench.rows("a").values()][:2] == [600 + 300, 900]
     assert bench.total("a") == 1800
+
+
+def test_a_device_that_is_exchanged_gets_a_new_password_and_its_gateway_a_new_epoch(
+    commonwatt: Commonwatt, server: StrictNats
+) -> None:
+    device = ("--device", "shelly", "--topic", "shellypro3em-old")
+    words = ("add", "--community", "sonnenhang", "--home", "bakery", "--meter", "counter", *device, "--json")
+    old = entered(commonwatt(*words))
+    do(server, "administrator", lambda bus: bus.publish(Message("readings.sonnenhang.counter", reading(9_000))))
+    words = ("exchange", "--community", "sonnenhang", "--meter", "counter", *device[:3], "shellypro3em-new", "--json")
+    new = entered(commonwatt(*words))
+    assert new["topic"] == "shellypro3em-new"
+    assert new["password"] != old["password"]
+    assert new["notes"][-1].endswith("--epoch 1")
+    below = {user.name: user.below for user in server.accounts.users if user.role == "device"}
+    assert below["device.sonnenhang.counter"] == ("shellypro3em-new",)
+    assert not [user for user in server.accounts.users if user.name == "sonnenhang.counter"]
