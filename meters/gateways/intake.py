@@ -5,7 +5,7 @@ plausible, and its time right, is the aggregator's to say, who knows what came b
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -20,8 +20,14 @@ from meters.gateways.source import Given, Refusal
 MOST_A_SECOND: Final = 20
 """What a meter may give in a second; more is refused."""
 
+MOST_LATE: Final = 7200
+"""Readings that may come late, all at once, where each is of another second of the meter's: two hours."""
+
+_AHEAD: Final = timedelta(minutes=5)  # the aggregator refuses what is later
+
 _PRESSED: Final = 10
 """So many times as much, and its source is not read before the next second."""
+_SECOND: Final = timedelta(seconds=1)
 
 
 class Intake:
@@ -54,12 +60,15 @@ class Intake:
         self._notices = Notices(place.name, self._publish, monotonic=monotonic, now=now)
         self._second = int(monotonic())
         self._count = 0
+        self._late = float(MOST_LATE)
+        self._late_since = monotonic()
+        self._latest: datetime | None = None
         self._slot: int | None = None
         self._last = b""
 
     def take(self, given: Given) -> float:
         """Take what was received; return for how many seconds the source is not to be read, 0 as a rule."""
-        if self._per_second is not None and self._counted() > self._per_second:
+        if self._per_second is not None and not self._is_next(given) and self._counted() > self._per_second:
             self.refuse(Refusal("flood", f"more than {self._per_second} in a second"), given.raw)
             return self._rest()
         if given.refusal is not None:
@@ -112,6 +121,25 @@ class Intake:
 
     def _publish(self, data: bytes) -> None:
         self._buffer.add(self.subject, data)
+
+    def _is_next(self, given: Given) -> bool:
+        """Return whether it is of a second of the meter's own that comes after those before it.
+
+        After a network that stood still a meter's backlog comes at once: what is right in it is not lost. There can be
+        no more of these than seconds went by, whatever time a device makes up.
+        """
+        if given.reading is None or not given.timed:
+            return False
+        at, now_s = given.reading.at, self._monotonic()
+        if at > self._now() + _AHEAD or (self._latest is not None and at < self._latest + _SECOND):
+            return False
+        self._late = min(MOST_LATE, self._late + now_s - self._late_since)
+        self._late_since = now_s
+        if self._late < 1:
+            return False
+        self._late -= 1
+        self._latest = at
+        return True
 
     def _counted(self) -> int:
         second = int(self._monotonic())

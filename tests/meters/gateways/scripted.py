@@ -22,6 +22,11 @@ def given(second: int, device: str = "", **more: object) -> Given:
     return Given(one.to_bytes(), one, device=device)
 
 
+def untimed(second: int, device: str = "") -> Given:
+    """Return what a source gives that says no time of its own."""
+    return given(second, device)._replace(timed=False)
+
+
 def refused(reason: str = "crc", detail: str = "CRC 1234, expected 5678", raw: bytes = b"/broken!") -> Given:
     """Return something received that is no reading."""
     return Given(raw, refusal=Refusal(reason, detail))

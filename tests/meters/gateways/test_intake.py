@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 from bus.reading import MAX_BYTES, RefusalError, parse
 from meters.gateways.buffer import Buffer
 from meters.gateways.feed import Place
-from meters.gateways.intake import Intake
+from meters.gateways.intake import MOST_A_SECOND, MOST_LATE, Intake
 from meters.gateways.metrics import Metrics
 from meters.gateways.notices import MOST, notice
 from meters.gateways.source import Given, Refusal
-from tests.meters.gateways.scripted import given, reading, refused
+from tests.meters.gateways.scripted import given, reading, refused, untimed
 from tests.meters.passing import Passing
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -160,15 +160,39 @@ def test_another_value_of_the_same_moment_is_the_aggregators_to_judge(desk: Desk
 
 
 def test_a_flood_is_refused_beyond_the_limit_and_not_read_on_before_the_next_second(desk: Desk) -> None:
-    rests = [desk.intake.take(given(number)) for number in range(205)]
+    rests = [desk.intake.take(untimed(number)) for number in range(205)]
     assert desk.registers == list(range(20))
     assert desk.count("refused_total", reason="flood") == 185
     assert rests[:199] == [0.0] * 199
     assert rests[199:] == [1.0] * 6
     desk.time.now_s += 1
-    assert desk.intake.take(given(300)) == 0.0
+    assert desk.intake.take(untimed(300)) == 0.0
     assert desk.registers[-1] == 300
     assert len(desk.told) == MOST
+
+
+def test_a_backlog_after_a_network_that_stood_still_is_no_flood(desk: Desk) -> None:
+    assert [desk.intake.take(given(number)) for number in range(3600)] == [0.0] * 3600
+    assert desk.registers == list(range(3600))
+    assert desk.intake.refused == 0
+
+
+def test_times_that_a_device_makes_up_are_a_flood_when_they_are_more_than_seconds_went_by(desk: Desk) -> None:
+    for number in range(MOST_LATE + 100):
+        desk.intake.take(given(number))
+    assert len(desk.registers) == MOST_LATE + MOST_A_SECOND
+    assert desk.count("refused_total", reason="flood") == 80
+    desk.time.now_s += 30
+    for number in range(MOST_LATE + 100, MOST_LATE + 200):
+        desk.intake.take(given(number))
+    assert len(desk.registers) == MOST_LATE + 2 * MOST_A_SECOND + 30
+
+
+@pytest.mark.parametrize("at", [NOW, NOW + timedelta(minutes=6)], ids=["one second", "ahead"])
+def test_many_of_one_second_and_those_ahead_of_the_clock_are_a_flood(desk: Desk, at: datetime) -> None:
+    for number in range(100):
+        desk.intake.take(given(0, at=at + timedelta(milliseconds=9 * number)))
+    assert desk.intake.refused == (79 if at == NOW else 80)
 
 
 def test_broken_telegrams_count_towards_the_limit(desk: Desk) -> None:

@@ -19,7 +19,7 @@ from meters.gateways.runner import MOST_METERS, Gateway, Surroundings
 from meters.gateways.source import SourceLostError
 from tests.bus.stream import stored
 from tests.conftest import NatsServer
-from tests.meters.gateways.scripted import LOST, Scripted, given, refused
+from tests.meters.gateways.scripted import LOST, Scripted, given, refused, untimed
 from tests.meters.passing import Passing
 from tests.resolvers.frames import eventually
 
@@ -153,7 +153,7 @@ async def test_refusals_stand_in_the_log_of_readings_where_the_reading_would(bus
 
 async def test_a_source_that_floods_is_not_read_before_the_next_second(bus: Bus, start: Start) -> None:
     time = Passing(100.0)
-    source = Scripted(given(number) for number in range(250))
+    source = Scripted(untimed(number) for number in range(250))
     gateway = start(
         Feed(source, {"": HOME}),
         around=Surroundings(monotonic=time.clock, sleep=time.sleep, chance=lambda: 0.5),
@@ -170,7 +170,7 @@ async def test_a_source_that_floods_is_not_read_before_the_next_second(bus: Bus,
 
 async def test_a_device_that_floods_holds_up_no_other_of_its_source(bus: Bus, start: Start) -> None:
     time = Passing(100.0)
-    source = Scripted([*(given(number, "a") for number in range(250)), given(1, "b")])
+    source = Scripted([*(untimed(number, "a") for number in range(250)), untimed(1, "b")])
     gateway = start(
         Feed(source, {"a": HOME, "b": Place("demo", "n")}),
         around=Surroundings(monotonic=time.clock, sleep=time.sleep),
