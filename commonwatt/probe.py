@@ -1,6 +1,6 @@
 """Probing meters: sources are read until they end or the person has seen enough; nothing is published.
 
-A source that is lost is read again after a moment, as the gateway would.
+A source that is lost is read again after a moment, as the gateway would; a file that cannot be read is not.
 """
 
 import asyncio
@@ -155,6 +155,9 @@ class Probe:
                 return
             except SourceLostError as error:
                 await waiting.put(Seen(source.name, self._now(), lost=str(error)))
+                if source.name in self._recorded:
+                    await waiting.put(None)
+                    return
                 await asyncio.sleep(self._pause_s)
 
     def _take(self, seen: Seen) -> None:

@@ -232,6 +232,15 @@ async def test_a_source_that_comes_back_goes_on_where_it_was() -> None:
     assert [one.lost != "" for one in seen] == [True, True, True, False]
 
 
+async def test_a_file_that_cannot_be_read_is_not_tried_again() -> None:
+    source = Spoken("p1:file:telegrams.txt", reading(), losses=1)
+    probe = Probe([source], lambda seen: None, now=lambda: NOW, recorded={source.name}, pause_s=0)
+
+    await probe.run()
+
+    assert (probe.is_sound, probe.tallies[source.name].losses) == (False, 1)
+
+
 async def test_devices_behind_one_source_are_told_apart() -> None:
     probe, _ = await probed(Spoken("mqtt:#", reading()._replace(device="shelly"), reading()._replace(device="tasmota")))
 
