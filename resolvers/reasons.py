@@ -29,6 +29,33 @@ EXPLANATIONS: Final[Mapping[str, str]] = {
 """By reason, as the aggregator names it; a newer aggregator may have others."""
 
 
-def explain(reason: str) -> str | None:
-    """Return what a reason means, None for one that is not known."""
+AT_GATEWAY: Final[Mapping[str, str]] = {
+    "cut": "It ended in the middle. Now and then is harmless; often: look at the cable and at the speed of the line.",
+    "garbage": "Bytes came that no such meter sends. Look at the speed of the line, and at what is plugged in.",
+    "checksum": "Its checksum does not match: bits were lost. Look for a loose plug, a long cable, a slipped head.",
+    "no_checksum": "Its checksum is missing. The dongle takes it out: have it send telegrams as they are.",
+    "too_large": "It is longer than anything a meter sends. Look at the speed of the line, and what is plugged in.",
+    "duplicate": "A value was there twice, as where two telegrams run together. Look at the cable.",
+    "encrypted": "It is encrypted, or under another key. Ask the grid operator for the meter's key.",
+    "malformed": "It is whole, and not as its format says. Look at which device, or which topic, it is.",
+    "missing_field": "It has no register of energy. Enter the meter's PIN, or look at how the device is set up.",
+    "wrong_type": "A value is no number. The detail names it: look at how the device is set up.",
+    "unknown_unit": "A value is in a unit that is none of energy or power. The detail names it.",
+    "not_finite": "A value is infinite or none at all. The device had nothing to read.",
+    "negative": "A register or power is below zero. The detail names it: look at signs in the device's set-up.",
+    "out_of_range": "A value is beyond what a meter can show. Often a wrong unit: kWh sent as Wh, or W as kW.",
+    "invalid_time": "The meter's time is none: its clock is not set. It sets it when it reaches its grid operator.",
+    "no_time": "It was recorded, and says no time. Such a meter can only be read as it speaks.",
+    "unconfirmed": "Another serial number, said once and without a checksum. Said twice it counts as another meter.",
+    "flood": "The device sent more than its gateway takes in a second. Have it send less often.",
+}
+"""By what a gateway calls it, for `refused_at_gateway`, whose text begins with that."""
+
+
+def explain(reason: str, detail: str = "") -> str | None:
+    """Return what a reason means, None for one that is not known; of a gateway's refusal what its text begins with."""
+    if reason == "refused_at_gateway":
+        said = detail.partition(":")[0]
+        if text := AT_GATEWAY.get(said) or EXPLANATIONS.get(said):
+            return text
     return EXPLANATIONS.get(reason)

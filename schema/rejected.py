@@ -79,7 +79,7 @@ class _One:
         self.home_name = None if home is None else home.name or home.id
         self.reason, self.detail, self.received_at = found.reason, found.detail, found.received_at
         self.count = found.count
-        self.explanation = explain(found.reason)
+        self.explanation = explain(found.reason, found.detail)
         self.length = len(found.payload)
         self.payload = found.payload if self.length <= MAX_PAYLOAD else found.payload[:MAX_PAYLOAD] + "…"
 
