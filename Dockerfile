@@ -42,7 +42,7 @@ RUN groupadd --gid 10001 commonwatt \
 # A new volume belongs to whom the folder belongs on which it is mounted first: those of docker-compose.yml here.
 RUN install --directory --owner 10001 --group 10001 --mode 0700 \
     /srv/commonwatt/accounts /srv/commonwatt/aggregator /srv/commonwatt/server /srv/commonwatt/history \
-    /srv/commonwatt/operator /srv/commonwatt/reloader /srv/commonwatt/simulator /srv/commonwatt/nats
+    /srv/commonwatt/operator /srv/commonwatt/reloader /srv/commonwatt/gateways /srv/commonwatt/simulator /srv/commonwatt/nats
 COPY --from=builder /opt/commonwatt /opt/commonwatt
 ENV PATH=/opt/commonwatt/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

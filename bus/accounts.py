@@ -1,6 +1,7 @@
 """Who may sign in to NATS: a directory of users, and the account files that nats-server includes.
 
     <directory>/<role>/nats.nk           the seed of a process of ours; move it to where that process runs
+    <directory>/gateways/<name>/nats.nk  that of a gateway
     <directory>/accounts/users.json      every user, without secrets: public nkeys, hashes of passwords
     <directory>/accounts/accounts.conf   for nats-server: the accounts and our own processes
     <directory>/accounts/meters.conf     for nats-server: meters and gateways; it can be read again at any time
@@ -44,6 +45,7 @@ FOLDER: Final = "nats-users"
 ANYBODY: Final = "anybody"
 """Whom a client without credentials is taken for, where nats-server's `no_auth_user` says so."""
 
+_GATEWAY: Final = "gateway-"
 _PASSWORD_BYTES: Final = 16
 _BCRYPT_COST: Final = 4
 """The least there is: passwords are 128 random bits, and all meters may come back in the same second."""
@@ -117,8 +119,12 @@ class Accounts:
             ) from None
 
     def seed(self, name: str) -> Path:
-        """Return where the seed of a process lies."""
-        return self.directory / name / "nats.nk"
+        """Return where the seed of a process lies; those of gateways in a folder of their own."""
+        path = self.directory / name / "nats.nk"
+        gateway = name.removeprefix(_GATEWAY)
+        if gateway == name or path.is_file():  # one that was made before there was the folder
+            return path
+        return self.directory / "gateways" / gateway / "nats.nk"
 
     def keep(self, roles: Iterable[Role], *, simulate: Sequence[str] | None = None, renew: bool = False) -> list[str]:
         """Give each role a key if it has none, a new one with `renew`; return the names of those that got one.
@@ -140,7 +146,7 @@ class Accounts:
 
     def add_gateway(self, name: str, communities: Sequence[str], *, renew: bool = False) -> Path:
         """Give a gateway a key for the meters of some communities (none: all); return where its seed lies."""
-        user = User(name=f"gateway-{check_id(name)}", role="gateway", communities=_checked(communities))
+        user = User(name=f"{_GATEWAY}{check_id(name)}", role="gateway", communities=_checked(communities))
         with self._changing() as users:
             self._give_key(users, user, renew=renew)
         return self.seed(user.name)

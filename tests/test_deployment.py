@@ -207,7 +207,9 @@ def test_the_server_keeps_the_key_for_tokens_in_a_volume_that_its_user_may_write
 def test_each_process_has_a_volume_of_its_own_that_setup_fills() -> None:
     filled = dict(one.split(":") for one in SERVICES["setup"]["volumes"])
     folder = understand(SERVICES["setup"]["command"])["directory"]
-    assert filled == {name: f"{folder}/{name}" for name in ("accounts", *PROCESSES_OF_COMPOSE, "reloader", "nats")}
+    assert filled == {
+        name: f"{folder}/{name}" for name in ("accounts", *PROCESSES_OF_COMPOSE, "reloader", "gateways", "nats")
+    }
     (line,) = instructions("RUN install")
     assert set(filled.values()) == {word for word in line.split() if word.startswith("/")}
     user, group = SERVICES["setup"]["user"].split(":")
@@ -237,6 +239,7 @@ def test_the_installer_finds_all_users_and_the_keys_that_it_needs_and_no_other()
         f"accounts:{folder}/accounts",
         f"operator:{folder}/operator:ro",
         f"reloader:{folder}/reloader:ro",
+        f"gateways:{folder}/gateways",
     ]
 
 
