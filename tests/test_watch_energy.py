@@ -3,7 +3,7 @@
 import pytest
 
 from bench.watch_energy.error import error
-from bench.watch_energy.needed import fewest, refreshed
+from bench.watch_energy.needed import fewest, held, refreshed
 from bench.watch_energy.radio import LTE, WIFI, Passed, Radio, awake_s, bursts, joules, pieces, wire
 
 PLAIN = Radio("plain", wake_j=1.0, tail_s=2.0, tail_w=0.5, in_j=0.001, out_j=0.01)
@@ -98,3 +98,16 @@ def test_a_figure_over_its_margin_takes_the_others_along() -> None:
     assert refreshed([[0, 0], [10, 0], [11, 4], [11, 14]], [10, 10], 0.75) == 3
     assert refreshed([[0], [8]], [10], 0.75) == 2
     assert refreshed([[0], [8]], [10], 1.0) == 1
+
+
+def test_words_and_silences_are_updates_too() -> None:
+    still = [[0.0]] * 5
+    assert refreshed(still, [10], 1.0) == 1
+    assert refreshed(still, [10], 1.0, words=["a", "a", "b", "b", "a"]) == 3
+    assert refreshed(still, [10], 1.0, silence_s=2) == 3
+    assert refreshed(still, [10], 1.0, words=["a", "b", "b", "b", "b"], silence_s=2) == 3
+
+
+def test_a_word_that_must_hold_shows_once_it_has() -> None:
+    assert held(["a", "b", "a", "b", "b", "b"], 2) == ["a", "a", "a", "a", "a", "b"]
+    assert held([], 2) == []

@@ -27,7 +27,7 @@ class Second(NamedTuple):
     frame: bytes
     surplus_w: float
     share_w: float
-    words: str
+    words: tuple[str, str, str]
 
 
 def seconds_of(trace: Trace) -> Iterator[Second]:
@@ -65,7 +65,7 @@ class _Folding:
         payload = self._framer.frame(self._fold)
         frame = decode_frame(payload)
         home = decode_home(frame.homes[self._home])
-        words = f"{home.light} {frame.state.trend} {home.quality}"
+        words = home.light, frame.state.trend, home.quality
         return Second(payload, frame.state.surplus_power_w, home.shared_power_w or 0.0, words)
 
     def _answer(self) -> None:

@@ -25,17 +25,42 @@ def fewest(truth: Sequence[Sequence[float]], steps: Sequence[float]) -> int:
     return count
 
 
-def refreshed(truth: Sequence[Sequence[float]], steps: Sequence[float], margin: float) -> int:
+def held(words: Sequence[str], seconds: int) -> list[str]:
+    """Return the words as they show where a new one must hold for so long first."""
+    shown: list[str] = []
+    current = waiting = words[0] if words else ""
+    since = 0
+    for now, word in enumerate(words):
+        if word != waiting:
+            waiting, since = word, now
+        if now - since >= seconds:
+            current = waiting
+        shown.append(current)
+    return shown
+
+
+def refreshed(
+    truth: Sequence[Sequence[float]],
+    steps: Sequence[float],
+    margin: float,
+    *,
+    words: Sequence[str] = (),
+    silence_s: int | None = None,
+) -> int:
     """Return the updates of a server that sends when a figure is over `margin` steps from the one shown.
 
-    Each update shows every figure as it is then, rounded to its step.
+    Each update shows every figure as it is then, rounded to its step. So do those for `words` that change, where
+    given, and those that come after `silence_s` without one.
     """
-    count = 0
+    count = sent = 0
     shown: list[float] = []
-    for figures in truth:
-        if not count or any(
-            abs(now - before) > margin * step for now, before, step in zip(figures, shown, steps, strict=True)
-        ):
-            count += 1
-            shown = [round(now / step) * step for now, step in zip(figures, steps, strict=True)]
+    said = ""
+    for now, figures in enumerate(truth):
+        word = words[now] if words else ""
+        far = count and any(
+            abs(figure - before) > margin * step for figure, before, step in zip(figures, shown, steps, strict=True)
+        )
+        if not count or far or word != said or (silence_s is not None and now - sent >= silence_s):
+            count, sent, said = count + 1, now, word
+            shown = [round(figure / step) * step for figure, step in zip(figures, steps, strict=True)]
     return count

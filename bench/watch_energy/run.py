@@ -47,6 +47,8 @@ class Run:
     seconds: int
     surplus_w: list[float] = field(default_factory=list)
     share_w: list[float] = field(default_factory=list)
+    words: list[tuple[str, str, str]] = field(default_factory=list)
+    """Light, trend and quality."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -90,6 +92,7 @@ async def _run(
                     found.outcomes = [Outcome(way) for way in ways]
                 found.surplus_w.append(second.surplus_w)
                 found.share_w.append(second.share_w)
+                found.words.append(second.words)
                 await clock.until(number + _SAMPLE_S)
                 for (client, task), outcome in zip(clients, found.outcomes, strict=True):
                     _sample(client, task, outcome, clock.wall_s() * 1000)

@@ -118,11 +118,21 @@ class Poller:
         return self._shown, _age(self._shown, now_ms)
 
     async def _ask(self) -> None:
-        if self._streams is None or self._streams[0].at_eof() or self._streams[1].is_closing():
+        kept = self._streams
+        if kept is None or kept[0].at_eof() or kept[1].is_closing():
+            kept = None
             self._streams = await asyncio.open_connection(self._host, self._port)
+        assert self._streams is not None
         reader, writer = self._streams
         writer.write(self._request)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            if kept is None:
+                raise
+            self._streams = None  # it ended as the request went out
+            await self._ask()
+            return
         if not head.startswith(b"HTTP/1.1 200 "):
             raise RuntimeError(f"the server says {head[:200]!r}")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
