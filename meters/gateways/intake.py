@@ -51,6 +51,7 @@ class Intake:
         self.newest: datetime | None = None
         """Readings that are not later are published already. Set it for a source that is read again."""
         self.subject = place.subject
+        self.name = place.name
         self._place = place
         self._buffer = buffer
         self._metrics = metrics

@@ -38,6 +38,12 @@ class Metrics:
             ["source"],
             registry=self.registry,
         )
+        self.lost = Counter(
+            "commonwatt_gateway_source_lost",
+            "Times that a source was lost, or not to be reached",
+            ["source"],
+            registry=self.registry,
+        )
         self.published = Counter("commonwatt_gateway_published", "Messages stored in READINGS", registry=self.registry)
         self.waiting = Gauge("commonwatt_gateway_waiting", "Messages that wait for NATS", registry=self.registry)
         self.bytes = Gauge("commonwatt_gateway_waiting_bytes", "Their size", registry=self.registry)

@@ -40,6 +40,8 @@ _AHEAD: Final = 2_000
 _TURN: Final = 50
 """What is taken of a source that never waits, before others have their turn."""
 _MOST_UNKNOWN: Final = 100
+_SAY_EVERY_S: Final = 60.0
+"""How often a source may be said to be lost: one that comes and goes all the time fills no log."""
 
 Connect = Callable[[], AbstractAsyncContextManager[Bus]]
 
@@ -148,7 +150,8 @@ class Gateway:
         assert self._publisher is not None
         async with self._connect() as bus:
             publisher = Publisher(bus, self._buffer, on_stored=self._count_stored, sleep=self._around.sleep)
-            self._publisher.set_result(publisher)
+            if not self._publisher.done():  # those who waited for it were cancelled, and it with them
+                self._publisher.set_result(publisher)
             await publisher.run()
 
     def _count_stored(self, count: int) -> None:
@@ -182,6 +185,8 @@ class Gateway:
         for intake in intakes.values():
             newest = await publisher.newest(intake.subject)
             intake.newest = None if newest is None else newest.at
+            if newest is not None:
+                log.info("what is not later than the reading stored last is left out", meter=intake.name, at=newest.at)
         try:
             async with _opened(feed.source) as givens:
                 async for given in givens:
@@ -193,17 +198,21 @@ class Gateway:
     async def _follow(self, feed: Feed, intakes: dict[str, Intake]) -> None:
         """Read a source for ever; say when it is lost and when it is back, however often it was tried."""
         name = feed.source.name
-        gives: bool | None = None
+        said: bool | None = None
+        said_lost_s = -_SAY_EVERY_S
         failed = 0
+        self._metrics.connected.labels(name).set(0)
         while True:
-            why, unexpected = "it ended", None
+            gives, why, unexpected = False, "it ended", None
             try:
                 async with _opened(feed.source) as givens:
                     async for given in givens:
-                        if not gives:
+                        if not said:
                             log.info("a source gives something", source=name)
+                            said = True
+                        if not gives:
                             self._metrics.connected.labels(name).set(1)
-                        gives, failed = True, 0
+                            gives, failed = True, 0
                         rest_s = self._take(feed, intakes, given)
                         if rest_s and len(intakes) == 1:  # others behind the same source would be held up, too
                             await self._around.sleep(rest_s)
@@ -211,10 +220,11 @@ class Gateway:
                 why = str(error)
             except Exception as error:
                 why, unexpected = repr(error), error
-            if gives is not False:
+            self._metrics.connected.labels(name).set(0)
+            self._metrics.lost.labels(name).inc()
+            if said is not False and self._around.monotonic() - said_lost_s >= _SAY_EVERY_S:
                 log.warning("a source is lost, connecting again", source=name, reason=why, exc_info=unexpected)
-                self._metrics.connected.labels(name).set(0)
-            gives = False
+                said, said_lost_s = False, self._around.monotonic()
             longest = min(_LONGEST_S, _BACK_OFF_S * 2 ** min(failed, 10))
             failed += 1
             await self._around.sleep(longest * self._around.chance())

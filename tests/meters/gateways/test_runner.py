@@ -1,6 +1,7 @@
 """A gateway at work: sources that come and go, NATS that comes and goes, and an end at which nothing is lost."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,12 @@ async def start(bus: Bus, buffer: Buffer) -> AsyncIterator[Start]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def in_leaps() -> Surroundings:
+    """Return surroundings in which time leaps by a minute whenever somebody looks."""
+    clock = itertools.count(0.0, 60.0)
+    return Surroundings(monotonic=lambda: next(clock), sleep=Passing().sleep)
+
+
 async def held(bus: Bus, meter: str = "m") -> list[int]:
     """Return the registers of a meter's stored readings."""
     found = await stored(bus, "READINGS")
@@ -90,7 +97,7 @@ async def test_a_lost_source_is_connected_to_again_and_its_state_said_once(bus: 
     source = Scripted([LOST, LOST, given(1), given(2), LOST, None, LOST, given(3), given(4)])
     metrics = Metrics()
     with capture_logs() as logs:
-        gateway = start(Feed(source, {"": HOME}), metrics=metrics)
+        gateway = start(Feed(source, {"": HOME}), metrics=metrics, around=in_leaps())
         await published(gateway, 4)
     assert await held(bus) == [1, 2, 3, 4]
     assert source.opened == 6
@@ -100,6 +107,21 @@ async def test_a_lost_source_is_connected_to_again_and_its_state_said_once(bus: 
     assert said == [lost, ("a source gives something", None), lost, ("a source gives something", None)]
     gauge = "commonwatt_gateway_source_connected"
     assert metrics.registry.get_sample_value(gauge, {"source": "scripted"}) == 1
+    assert metrics.registry.get_sample_value("commonwatt_gateway_source_lost_total", {"source": "scripted"}) == 5
+
+
+async def test_a_source_that_comes_and_goes_is_said_to_be_lost_once_a_minute_and_at_the_end(start: Start) -> None:
+    time = Passing()
+    source = Scripted([step for number in range(200) for step in (given(number), LOST)] + [LOST] * 20 + [given(200)])
+    with capture_logs() as logs:
+        gateway = start(
+            Feed(source, {"": HOME}),
+            around=Surroundings(monotonic=time.clock, sleep=time.sleep, chance=lambda: 0.9),
+        )
+        await published(gateway, 201)
+    said = [entry["event"] for entry in logs if "source" in entry]
+    lost, gives = "a source is lost, connecting again", "a source gives something"
+    assert said == [gives, *[lost, gives] * 4]
 
 
 async def test_waits_between_attempts_grow_to_a_minute_and_begin_anew_after_something_came(start: Start) -> None:
@@ -118,7 +140,7 @@ async def test_a_source_that_fails_fails_alone(bus: Bus, start: Start) -> None:
     broken = Scripted([ValueError("a fault of ours"), given(1), ZeroDivisionError(), given(2)], name="broken")
     other = Scripted(given(number) for number in range(50))
     with capture_logs() as logs:
-        gateway = start(Feed(broken, {"": HOME}), Feed(other, {"": Place("demo", "n")}))
+        gateway = start(Feed(broken, {"": HOME}), Feed(other, {"": Place("demo", "n")}), around=in_leaps())
         await published(gateway, 52)
     assert (await held(bus), await held(bus, "n")) == ([1, 2], list(range(50)))
     assert [entry["reason"] for entry in logs if entry["event"] == "a source is lost, connecting again"] == [
@@ -225,6 +247,29 @@ async def test_a_file_that_cannot_be_read_ends_it(bus: Bus, buffer: Buffer) -> N
 
 
 # --- the end ---
+
+
+async def test_nats_may_come_while_it_ends(bus: Bus, buffer: Buffer) -> None:
+    there = asyncio.Event()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Bus]:
+        await there.wait()
+        yield bus
+
+    live = Scripted([given(1)])
+    gateway = Gateway([recorded([1]), Feed(live, {"": Place("demo", "n")})], buffer, connect, Metrics())
+    running = asyncio.create_task(gateway.run())
+
+    async def is_taken() -> bool:
+        return gateway.report.readings == 1
+
+    await eventually(is_taken, timeout=30)
+    running.cancel()
+    asyncio.get_running_loop().call_soon(there.set)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+    assert await held(bus, "n") == [1]
 
 
 async def test_at_the_end_what_was_received_is_published_or_in_the_file(
