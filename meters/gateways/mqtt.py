@@ -107,7 +107,8 @@ class TopicSource:
         if key not in self._channels:
             if len(self._channels) >= _MOST_CHANNELS:
                 self._channels.clear()
-            self._channels[key] = Channel(key, "0")
+            # The first is the source itself: mostly it is the only one.
+            self._channels[key] = Channel(key if self._channels else "", "0")
         return self._channels[key]
 
 

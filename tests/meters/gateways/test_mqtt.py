@@ -16,9 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
 from bus.accounts import Login
+from bus.broker import free_port
 from bus.client import Bus, Message
 from bus.errors import UnavailableError
 from bus.reading import Reading
+from bus.settings import NatsSettings
 from commonwatt.cli import app
 from meters.errors import OptionError
 from meters.gateways.devices import Device
@@ -123,8 +125,19 @@ async def test_a_topic_shows_what_whatever_device_says_on_it(server: StrictNats,
     async with Talker(server, server.meters["shelly"], "shellypro3em-ab/status/em1data:1", registers):
         given = await first_of(source)
     assert source.name == f"mqtt:{topic}"
-    assert given.device == "shellypro3em-ab em1:1"
+    assert given.device == ""
     assert [(one.given, one.becomes) for one in given.registers] == [("12.5 Wh", "12 Wh"), ("3.5 Wh", "3 Wh")]
+
+
+def test_further_channels_of_a_topic_are_told_apart() -> None:
+    source = TopicSource("shellypro3em-ab", NatsSettings())
+
+    def said(number: int) -> list[str]:
+        payload = json.dumps({"id": number, "total_act_energy": 1, "total_act_ret_energy": 0}).encode()
+        return [one.device for one in source.given(f"shellypro3em-ab/status/em1data:{number}", payload, MIDNIGHT)]
+
+    assert [said(0), said(1), said(0)] == [[""], ["shellypro3em-ab em1:1"], [""]]
+    assert list(source.given("shellypro3em-ab/online", b"true", MIDNIGHT)) == []
 
 
 async def test_a_topic_of_readings_shows_what_is_stored_last_and_what_comes(server: StrictNats, bus: Bus) -> None:
@@ -140,9 +153,6 @@ async def test_a_topic_of_readings_shows_what_is_stored_last_and_what_comes(serv
 
 
 async def test_without_nats_a_source_is_lost_and_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bus.broker import free_port
-    from bus.settings import NatsSettings
-
     monkeypatch.setattr("meters.gateways.mqtt._PATIENCE_S", 0.2)
     port = free_port()
     source = DeviceSource("devices", NatsSettings(url=f"nats://127.0.0.1:{port}"), [EM])
@@ -151,8 +161,6 @@ async def test_without_nats_a_source_is_lost_and_says_where_it_looked(monkeypatc
 
 
 def test_what_is_no_topic_is_refused_with_what_is_expected() -> None:
-    from bus.settings import NatsSettings
-
     with pytest.raises(OptionError, match="is no topic of a device here"):
         TopicSource("a b", NatsSettings())
 
