@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from meters.errors import OptionError
 from meters.gateways.lines import SILENCE_S, Line, line
 from meters.gateways.pieces import Pieces
-from meters.gateways.source import MOST_RAW, Given, Refusal, RefusedError, Source
+from meters.gateways.source import MOST_RAW, Given, Refusal, RefusedError, Source, SourceLostError
 
 EXPECTED: Final = "expected p1:serial:DEVICE, p1:tcp:HOST:PORT, p1:file:PATH, or the same with sml in place of p1"
 
@@ -46,12 +46,18 @@ class LineSource:
     async def read(self) -> AsyncIterator[Given]:
         """Yield what comes over the line, whole or not."""
         pieces = self._pieces()
-        async with aclosing(self._line.chunks()) as chunks:
-            async for chunk in chunks:
-                for piece in pieces.feed(chunk):
-                    yield self._became(piece)
+        lost: SourceLostError | None = None
+        try:
+            async with aclosing(self._line.chunks()) as chunks:
+                async for chunk in chunks:
+                    for piece in pieces.feed(chunk):
+                        yield self._became(piece)
+        except SourceLostError as error:
+            lost = error
         for piece in pieces.end():
             yield self._became(piece)
+        if lost is not None:
+            raise lost
 
     def _became(self, piece: bytes) -> Given:
         now = self._now()

@@ -118,7 +118,7 @@ async def test_another_serial_number_under_a_checksum_counts_at_once(tmp_path: P
     assert [one.reading.epoch[-1] for one in given if one.reading] == ["7", "8"]
 
 
-async def test_a_socket_that_dies_is_a_source_that_is_lost_and_can_be_read_again() -> None:
+async def test_a_socket_that_dies_in_a_telegram_is_a_source_that_is_lost_and_can_be_read_again() -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(telegram("v5") + telegram("v5")[:200])
         await writer.drain()
@@ -131,6 +131,9 @@ async def test_a_socket_that_dies_is_a_source_that_is_lost_and_can_be_read_again
         first = await anext(given)
         assert first.reading is not None
         assert first.reading.import_wh == 6825
+        cut = await anext(given)
+        assert cut.refusal is not None
+        assert cut.refusal.reason == "cut"
         with pytest.raises(SourceLostError, match="the other side closed the connection"):
             await anext(given)
     server.close()
