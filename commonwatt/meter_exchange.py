@@ -50,8 +50,7 @@ _AHEAD: Final = timedelta(minutes=4)
 _SLACK_WH: Final = 100
 _MS_PER_HOUR: Final = 3_600_000
 
-_Kwh = Annotated[str | None, typer.Option(metavar="KWH", show_default="what it sent last")]
-_FromKwh = Annotated[str, typer.Option(metavar="KWH")]
+_LAST: Final = "what it sent last"
 
 
 class Exchange(NamedTuple):
@@ -66,10 +65,14 @@ def exchange(
     settings: Settings,
     community: CommunityOption,
     meter: MeterOption,
-    old_import: _Kwh = None,
-    old_export: _Kwh = None,
-    new_import: _FromKwh = "0",
-    new_export: _FromKwh = "0",
+    old_import: Annotated[
+        str | None, typer.Option(help="What the old meter had drawn at its end.", metavar="KWH", show_default=_LAST)
+    ] = None,
+    old_export: Annotated[
+        str | None, typer.Option(help="What it had fed in.", metavar="KWH", show_default=_LAST)
+    ] = None,
+    new_import: Annotated[str, typer.Option(help="Where the new meter begins, drawn.", metavar="KWH")] = "0",
+    new_export: Annotated[str, typer.Option(help="And fed in.", metavar="KWH")] = "0",
     epoch: Annotated[
         str | None,
         typer.Option(
