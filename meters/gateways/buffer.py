@@ -118,12 +118,18 @@ class Buffer:
         self._came.set()
 
     async def take(self, most: int) -> list[Waiting]:
-        """Wait for messages, and return the oldest, at most so many; they stay here until they are `done`."""
+        """Wait for messages, and return the oldest, at most so many; they stay here until they are `done`.
+
+        Raises BufferError where the file can no longer be read.
+        """
         while not len(self):
             self._came.clear()
             await self._came.wait()
         async with self._turn:
-            batch = await _apart(self._oldest, most) if self._kept else []
+            try:
+                batch = await _apart(self._oldest, most) if self._kept else []
+            except sqlite3.Error as error:
+                raise BufferError(f"{self._path}: not readable: {error}: look at the disk") from error
             batch += islice(self._fresh, most - len(batch))
             if batch:
                 self._taken = batch[-1].number
@@ -166,11 +172,15 @@ class Buffer:
         self._left.set()  # of what was dropped
 
     def close(self) -> None:
-        """Write all that waits to the file and close it; raises sqlite3.Error where it cannot be written."""
+        """Write all that waits to the file and close it; raises BufferError where it cannot be written."""
         with contextlib.closing(self._file):
-            if self._fresh:
-                self._insert(list(self._fresh))
-                self._forget_fresh(self._next)
+            try:
+                if self._fresh:
+                    self._insert(list(self._fresh))
+                    self._forget_fresh(self._next)
+            except sqlite3.Error as error:
+                lost = f"{len(self._fresh)} messages that were in memory are lost"
+                raise BufferError(f"{self._path}: {error}: {lost}; make room on the disk") from error
 
     # --- in memory ---
 

@@ -208,6 +208,27 @@ async def test_a_file_that_takes_nothing_more_is_said_and_memory_goes_on(
     assert await drain(buffer) == list(range(2000))
 
 
+async def test_what_is_lost_at_the_end_is_said(tmp_path: Path) -> None:
+    buffer = Buffer(tmp_path / "buffer.sqlite3")
+    buffer._file.execute("PRAGMA max_page_count = 2")
+    add(buffer, *range(2000))
+    with pytest.raises(BufferError, match=r"buffer\.sqlite3: database or disk is full: 2000 messages .* are lost"):
+        buffer.close()
+
+
+async def test_a_file_that_can_no_longer_be_read_is_named(open_buffer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = open_buffer()
+    add(buffer, *range(10))
+    await spill(buffer)
+
+    def fail(most: int) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(buffer, "_oldest", fail)
+    with pytest.raises(BufferError, match=r"buffer\.sqlite3: not readable: disk I/O error: look at the disk"):
+        await buffer.take(5)
+
+
 async def test_a_file_that_cannot_forget_is_asked_again(open_buffer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meters.gateways.buffer._AGAIN_S", 0.0)
     buffer = open_buffer()
