@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from aggregator.flood import Refusals
 from aggregator.outbox import FencedError
 from aggregator.state import OLDEST, VERSION, State
 from bus.client import Bus, Message
@@ -31,6 +32,8 @@ class Checkpoint(msgspec.Struct):
     state: State | None
     writer: str = ""
     """The process that saved it: tells a save of one's own, whose acknowledgement was lost, from another's."""
+    strays: Refusals | None = None
+    """What was refused lately of no community, where it stands for none."""
 
 
 class Checkpoints:

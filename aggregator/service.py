@@ -224,6 +224,7 @@ class Aggregator:
 
     async def _take_tick(self, stored: Stored) -> None:
         self._ticked = time.monotonic()
+        self._strays.tick(stored)
         announced = registry_sequence_of(stored.data)
         if announced > self._registry.sequence:
             await self._insist(lambda: self._registry.load(self._bus))
@@ -314,7 +315,7 @@ class Aggregator:
         for desk in self._desks.values():
             if desk.position != desk.saved:
                 await self._save(desk)
-        checkpoint = Checkpoint(VERSION, *self._strays.stand(position), None)
+        checkpoint = Checkpoint(VERSION, *self._strays.stand(position), None, strays=self._strays.refusals)
         with contextlib.suppress(UnavailableError):  # it is saved the next time
             await self._checkpoints.save(self._nobody_key(), checkpoint)
         self._checkpointed = time.monotonic()
