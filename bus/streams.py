@@ -4,13 +4,14 @@ Creating them is idempotent: every process ensures what it needs, and settings t
 changed by hand (replicas, age) are left as they are.
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError, ServerError
 
 _DAY: Final = 86_400.0
 
@@ -21,6 +22,11 @@ REVOKED: Final = "revoked"
 REVOKED_DAYS: Final = 401
 """Days that revoked tokens are remembered: longer than any token lasts."""
 _MOST_REVOKED: Final = 250_000  # of them a server holds about 40 MiB
+
+_NO_STORE: Final = 10049
+"""nats-server's code for a store that it cannot make: for a moment after a stream of that name was deleted, too."""
+_TRIES: Final = 20
+_RETRY_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,18 @@ async def ensure_streams(js: JetStreamContext, keep: Retention, names: Collectio
         try:
             await js.stream_info(config.name)
         except NotFoundError:
-            try:
-                await js.add_stream(config)
-            except BadRequestError:  # another process was faster
-                await js.stream_info(config.name)
+            await _add(js, config)
+
+
+async def _add(js: JetStreamContext, config: StreamConfig) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            await js.add_stream(config)
+        except BadRequestError:  # another process was faster
+            await js.stream_info(str(config.name))
+        except ServerError as error:
+            if error.err_code != _NO_STORE or not left:
+                raise
+            await asyncio.sleep(_RETRY_S)
+            continue
+        return

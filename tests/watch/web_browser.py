@@ -57,7 +57,7 @@ def watched(browser: Browser, *, allowed: tuple[str, ...] = (), **options: Any) 
     page.on("console", note)
     yield page
     context.close()
-    assert failures == []
+    assert failures == [], failures
 
 
 @contextmanager
