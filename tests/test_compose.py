@@ -133,8 +133,8 @@ async def test_an_installer_adds_a_meter_and_its_device_publishes_by_mqtt(contai
     words = ("--community", "sonnenhang", "--home", "bakery", "--meter", "oven", "--json")
     said = json.loads(containers.run("installer", "meter", "add", *words))
     assert said["topic"] == "readings/sonnenhang/oven"
-    words = ("--meter", "roof", "--role", "PV", "--device", "shelly", "--topic", "shellypro3em-ab", "--json")
-    containers.run("installer", "meter", "add", "--community", "sonnenhang", "--home", "bakery", *words)
+    roof = ("--meter", "roof", "--role", "PV", "--device", "shelly", "--topic", "shellypro3em-ab", "--json")
+    containers.run("installer", "meter", "add", "--community", "sonnenhang", "--home", "bakery", *roof)
     assert containers.path("setup", "/srv/commonwatt/gateways/sonnenhang/nats.nk").is_file()
     device = MqttDevice(containers.mqtt_port, said["user"], said["password"])
     async with subscribed(containers, "sonnenhang", HOME) as values, device:

@@ -329,8 +329,8 @@ def test_a_device_that_is_exchanged_gets_a_new_password_and_its_gateway_a_new_ep
     words = ("add", "--community", "sonnenhang", "--home", "bakery", "--meter", "counter", *device, "--json")
     old = entered(commonwatt(*words))
     do(server, "administrator", lambda bus: bus.publish(Message("readings.sonnenhang.counter", reading(9_000))))
-    words = ("exchange", "--community", "sonnenhang", "--meter", "counter", *device[:3], "shellypro3em-new", "--json")
-    new = entered(commonwatt(*words))
+    device = ("--device", "shelly", "--topic", "shellypro3em-new")
+    new = entered(commonwatt("exchange", "--community", "sonnenhang", "--meter", "counter", *device, "--json"))
     assert new["topic"] == "shellypro3em-new"
     assert new["password"] != old["password"]
     assert new["notes"][-1].endswith("--epoch 1")
