@@ -12,6 +12,7 @@ import typer
 from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
 from commonwatt.export import export
+from commonwatt.files import open_standard
 from commonwatt.gateway import gateway
 from commonwatt.gateway_devices import SHELLY_HELP, TASMOTA_HELP, shelly, tasmota
 from commonwatt.meter import meter
@@ -344,4 +345,5 @@ def watch(
 
 def main() -> None:
     """Run the command line."""
+    open_standard()
     app()
