@@ -186,7 +186,11 @@ class Gateway:
             newest = await publisher.newest(intake.subject)
             intake.newest = None if newest is None else newest.at
             if newest is not None:
-                log.info("what is not later than the reading stored last is left out", meter=intake.name, at=newest.at)
+                log.info(
+                    "what is not later than the reading stored last is left out",
+                    meter=intake.name,
+                    at=newest.at.isoformat(),
+                )
         try:
             async with _opened(feed.source) as givens:
                 async for given in givens:
