@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from aggregator.fold import Fold
-from aggregator.live import community_power, community_state, home_state, set_light
+from aggregator.live import community_power, community_state, home_state, set_light, set_trend
 from aggregator.today import todays
 from bus.messages import Frame, Light, Today, encode
 
@@ -47,6 +47,7 @@ class Framer:
         changed, fold.changed = fold.changed, set()
         whole = community_power(community, power)
         set_light(community, state, whole)
+        set_trend(community, state, whole)
         if self._light != state.light:
             self._light = state.light
             changed.update(fold.homes)

@@ -189,7 +189,7 @@ def community_state(community: Community, state: State, whole: CommunityPower, t
         self_sufficiency=sufficiency,
         self_consumption=consumption,
         light=state.light,
-        trend=trend(community.light, state, whole),
+        trend=state.trend,
         homes_reporting=whole.reporting,
         homes_total=len(community.homes),
         today=today,
@@ -204,6 +204,15 @@ def set_light(community: Community, state: State, whole: CommunityPower) -> None
     held = state.now - state.light_since >= community.light.hold.total_seconds() * 1000
     if held or "UNKNOWN" in (colour, state.light):
         state.light = colour
+
+
+def set_trend(community: Community, state: State, whole: CommunityPower) -> None:
+    """Move the trend: a new direction must hold for the light's time before it shows."""
+    direction = trend_now(community.light, state, whole)
+    if direction != state.trend_next:
+        state.trend_next, state.trend_since = direction, state.now
+    if state.now - state.trend_since >= community.light.hold.total_seconds() * 1000:
+        state.trend = direction
 
 
 def light_now(community: Community, whole: CommunityPower) -> Light:
@@ -227,8 +236,8 @@ def sample_surplus(state: State, surplus_dw: int) -> None:
         del samples[0]
 
 
-def trend(rule: LightRule, state: State, whole: CommunityPower) -> Trend:
-    """Return the direction of the surplus over 10 min, STEADY within the light's margin."""
+def trend_now(rule: LightRule, state: State, whole: CommunityPower) -> Trend:
+    """Return the direction of the surplus over 10 min, STEADY within the light's margin, as it is at this moment."""
     if not state.surplus_dw:
         return "STEADY"
     change = whole.surplus_dw - state.surplus_dw[0][1]

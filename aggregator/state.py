@@ -11,7 +11,7 @@ import msgspec
 
 from aggregator.flood import Refusals
 from aggregator.track import Track
-from bus.messages import Light
+from bus.messages import Light, Trend
 
 VERSION: Final = 2
 OLDEST: Final = 1
@@ -55,6 +55,9 @@ class State(msgspec.Struct):
     light: Light = "UNKNOWN"
     light_next: Light = "UNKNOWN"
     light_since: int = 0
+    trend: Trend = "STEADY"
+    trend_next: Trend = "STEADY"
+    trend_since: int = 0
     surplus_dw: list[tuple[int, int]] = []
     """Samples of the surplus over the last 10 minutes, in tenths of a watt."""
     active: dict[str, int] = {}

@@ -18,8 +18,8 @@ COUNTS: Final = "counts"
 
 _STEP: Final = (
     "Round to the nearest multiple of this, over 0 and at most 1,000,000, halves away from zero: what your display "
-    "shows. In a subscription the figure changes only when the value is over 3/4 of a step away from the one shown, "
-    "and what does not change is not sent. Queries just round."
+    "shows. In a subscription a value that is over 3/4 of a step away from the one shown brings an update, in which "
+    "all figures are up to date; what is closer brings none. Queries just round."
 )
 PowerStep = Annotated[Watts | None, strawberry.argument(description=f"In W. {_STEP}")]
 EnergyStep = Annotated[WattHours | None, strawberry.argument(description=f"In Wh. {_STEP}")]

@@ -212,6 +212,9 @@ class Group:
                 if visible == self._visible and not force:
                     counts.suppressed += 1
                     return False
+                if memory:  # the wrist wakes for one figure: the others come up to date with it, margin or not
+                    parts, memory = projection.parts(root, projection.memory)
+                    visible = parts if projection.all_counts else projection.visible(parts)
                 payload = projection.render(parts)
         else:
             payload = visible = plan.execute(root)

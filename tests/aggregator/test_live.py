@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.frames import Framer
-from aggregator.live import CommunityPower, light_now, sample_surplus, set_light, trend
+from aggregator.live import CommunityPower, light_now, sample_surplus, set_light, set_trend, trend_now
 from aggregator.state import State
 from bus.community import Community, LightRule
 from bus.messages import CommunityState, HomeState, decode_frame, decode_home
@@ -262,17 +262,27 @@ def test_the_trend_is_the_change_of_the_surplus_over_10_minutes(load: float, cha
     for second in range(0, 1201, 10):
         state.now = NOON + second * SECOND
         sample_surplus(state, 0 if second <= 600 else round(change * 10))
-    assert trend(LightRule(), state, _power(load, change)) == direction
+    assert trend_now(LightRule(), state, _power(load, change)) == direction
     assert len(state.surplus_dw) <= 22
     state.now += 11 * MINUTE
     sample_surplus(state, round(change * 10))
-    assert trend(LightRule(), state, _power(load, change)) == "STEADY"
+    assert trend_now(LightRule(), state, _power(load, change)) == "STEADY"
 
 
 def test_without_a_past_the_trend_is_steady() -> None:
-    assert trend(LightRule(), State("test"), _power(1000, 9000)) == "STEADY"
+    assert trend_now(LightRule(), State("test"), _power(1000, 9000)) == "STEADY"
     whole = _frame(_now(community("a"), a_grid=(0, 900)))[0]
     assert whole.trend == "STEADY"
+
+
+def test_a_new_direction_must_hold_for_the_lights_time_before_it_shows() -> None:
+    state = State("test", now=NOON, surplus_dw=[(NOON, 0)])
+    shown = []
+    for second, surplus in ((0, 0), (10, 500), (30, 500), (35, 0), (36, 500), (65, 500), (66, 500), (70, 0), (99, 0)):
+        state.now = NOON + second * SECOND
+        set_trend(TEN, state, _power(1000, surplus))
+        shown.append((second, state.trend))
+    assert [second for second, direction in shown if direction == "RISING"] == [66, 70, 99]
 
 
 # --- frames ---

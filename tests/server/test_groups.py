@@ -234,6 +234,17 @@ def test_joining_shows_others_nothing_and_takes_nothing_from_them() -> None:
         assert loads(first) == shown
 
 
+def test_a_wrist_that_wakes_for_one_figure_is_shown_the_others_as_they_are() -> None:
+    stand = Stand('subscription { community(id: "demo") { load(step: 100) pvPower(step: 100) } }')
+    stand.source.send(load_w=100.0, pv_power_w=100.0)
+    wire, _ = stand.join()
+    stand.source.send(load_w=170.0, pv_power_w=120.0)  # within the margin of the step shown
+    stand.source.send(load_w=170.0, pv_power_w=180.0)
+    stand.source.send(load_w=130.0, pv_power_w=180.0)
+    shown = [message["payload"]["data"]["community"] for message in wire.take()]
+    assert shown == [{"load": 100, "pvPower": 100}, {"load": 200, "pvPower": 200}]
+
+
 def test_a_home_is_touched_only_by_its_own_changes() -> None:
     stand = Stand(HOME)
     wire, _ = stand.join()
