@@ -75,7 +75,7 @@ def tell(refusals: dict[str, Refusals], meter: str, rejected: Rejected) -> Itera
         return
     before = known.withheld.get(rejected.reason)
     known.withheld[rejected.reason] = Withheld(
-        1 if before is None else before.count + 1,
+        rejected.count + (0 if before is None else before.count),
         rejected.sequence,
         rejected.received_at,
         rejected.subject,

@@ -148,8 +148,8 @@ class Fold:
         self._judge(meter, home, connection_w, track, reading, stored)
         return None
 
-    def refuse(self, stored: Stored, reason: str, detail: str) -> None:
-        """Put a message on REJECTED, whole; one of many of its meter is only counted until the minute is over."""
+    def refuse(self, stored: Stored, reason: str, detail: str, count: int = 1) -> None:
+        """Put a message, which may stand for several, on REJECTED; one of many is only counted in its minute."""
         rejected = Rejected(
             reason=reason,
             detail=detail,
@@ -157,6 +157,7 @@ class Fold:
             sequence=stored.sequence,
             received_at=stored.time_ms,
             payload=stored.data.decode("utf-8", "backslashreplace"),
+            count=count,
         )
         meter = stored.subject.rpartition(".")[2]
         self.outputs.extend(tell(self.state.refusals, meter if meter in self._meters else STRANGERS, rejected))

@@ -216,7 +216,7 @@ class Aggregator:
                 raise RefusalError("meter_mismatch", f"the payload says {reading.meter!r}, the subject {meter!r}")
             fold.take(meter, reading, stored)
         except RefusalError as refusal:
-            fold.refuse(stored, refusal.reason, str(refusal))
+            fold.refuse(stored, refusal.reason, str(refusal), refusal.count)
         self._folded += 1
         if fold.settlement.job is not None or len(fold.outputs) >= _OUTPUTS:
             return self._answer(desk)

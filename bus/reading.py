@@ -29,6 +29,9 @@ MAX_REGISTER_WH: Final = 10**12
 
 MAX_POWER_W: Final = 10**8
 
+MAX_REFUSED: Final = 10**6
+"""Most refusals that one message of a gateway stands for."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -107,6 +110,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that were received."""
     payload: str
     """Their text, cut to what a reading may take; bytes that are no UTF-8 are escaped."""
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_REFUSED)] = 1
+    """How many it stands for."""
 
     def to_bytes(self) -> bytes:
         """Return the wire form."""
@@ -136,11 +141,15 @@ _decode_refused: Final = msgspec.json.Decoder(Refused).decode
 
 
 class RefusalError(ValueError):
-    """Raised when a payload is not a reading. `reason` is one of REASONS; the text says why."""
+    """Raised when a payload is not a reading. `reason` is one of REASONS; the text says why.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    `count` is how many it stands for, which a gateway may say of what it refused.
+    """
+
+    def __init__(self, reason: str, detail: str, count: int = 1) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.count = count
 
 
 REASONS: Final = {
@@ -194,7 +203,7 @@ def _said(payload: bytes) -> RefusalError | None:
         refused = _decode_refused(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return RefusalError("refused_at_gateway", f"{refused.refused}: {refused.detail}")
+    return RefusalError("refused_at_gateway", f"{refused.refused}: {refused.detail}", refused.count)
 
 
 def _refusal(error: ValidationError) -> RefusalError:

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bus.reading import MAX_BYTES, Refused
+from bus.reading import MAX_BYTES, MAX_REFUSED, Refused
 from meters.gateways.source import Refusal
 
 log = structlog.get_logger(__name__)
@@ -66,11 +66,11 @@ class Notices:
         most = self._untold.most_common(1)[0][0]
         self._untold.clear()
         log.warning("more of what a meter sent is refused", meter=self._meter, reason=most, count=count)
-        self._publish(notice(Refusal(most, detail), b"", self._now()))
+        self._publish(notice(Refusal(most, detail), b"", self._now(), count))
 
 
-def notice(refusal: Refusal, raw: bytes, received_at: datetime) -> bytes:
-    """Return the message that tells of a refusal, with as much of what was received as a reading may be long."""
+def notice(refusal: Refusal, raw: bytes, received_at: datetime, count: int = 1) -> bytes:
+    """Return the message that tells of one refusal, or of `count`, with as much of what was received as fits."""
     text = raw.decode("utf-8", "backslashreplace")
     detail = refusal.detail.encode("utf-8", "backslashreplace").decode("utf-8")[:_MOST_DETAIL]
     for cut in _CUTS:
@@ -80,6 +80,7 @@ def notice(refusal: Refusal, raw: bytes, received_at: datetime) -> bytes:
             received_at=received_at,
             size=len(raw),
             payload=text[:cut],
+            count=min(count, MAX_REFUSED),
         ).to_bytes()
         if len(message) <= MAX_BYTES:
             break

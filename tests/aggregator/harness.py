@@ -188,7 +188,7 @@ class Bench:
         try:
             self.fold.take(stored.subject.rpartition(".")[2], parse(stored.data), stored)
         except RefusalError as refusal:
-            self.fold.refuse(stored, refusal.reason, str(refusal))
+            self.fold.refuse(stored, refusal.reason, str(refusal), refusal.count)
 
     def answer(self) -> None:
         """Answer the fold's jobs, until it asks for nothing more."""

@@ -31,6 +31,13 @@ def malformed(meter: str, count: int, since: int = NOON) -> list[Said]:
     return [Said(since + n, meter, MALFORMED) for n in range(count)]
 
 
+def refused_at_gateway(count: int) -> bytes:
+    return (
+        b'{"refused": "checksum", "detail": "the checksum is wrong", "received_at": "2026-06-15T12:00:00Z", '
+        b'"size": 9, "payload": "/KFM5", "count": %d}' % count
+    )
+
+
 # --- readings that lie too close ---
 
 
@@ -171,3 +178,10 @@ def test_every_refusal_is_counted_once(count: int) -> None:
     messages = [one for n in range(40 * count) for one in malformed("a-grid", 1, NOON + n * 7 * SECOND)]
     work = bench().run(messages).run([Said(NOON + HOUR)])
     assert sum(one.count for one in work.rejected) == 40 * count
+
+
+def test_what_a_gateway_counted_counts_as_many_told_or_not() -> None:
+    work = bench().run([Said(NOON + n, "a-grid", refused_at_gateway(7)) for n in range(MOST_TOLD + 2)])
+    work.run(ticks(NOON + MINUTE, NOON + 2 * MINUTE))
+    assert [one.count for one in work.rejected] == [*[7] * MOST_TOLD, 14]
+    assert {one.reason for one in work.rejected} == {"refused_at_gateway"}

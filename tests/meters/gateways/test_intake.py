@@ -110,6 +110,7 @@ def test_a_refusal_is_counted_logged_and_told_of_with_what_came(desk: Desk) -> N
             "received_at": "2026-11-01T12:00:00Z",
             "size": 9,
             "payload": "/KFM5\r\n\\xff!",
+            "count": 1,
         }
     ]
     assert desk.count("refused_total", reason="crc") == 1
@@ -129,6 +130,7 @@ def test_of_many_refusals_the_first_are_told_and_the_others_counted(desk: Desk) 
         desk.intake.settle()
         desk.intake.settle()
     assert desk.told[MOST:] == ["30 more within a minute: 23 crc, 7 cut"]
+    assert [message["count"] for message in desk.messages] == [*[1] * MOST, 30]
     assert [entry["event"] for entry in logs] == [
         "what a meter sent is refused",
         "more of what a meter sent is refused",
