@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests of one file stay in one process, so that they share its servers.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests of one file stay in one process, so that they share its servers. Many wait for processes of
+# their own, so one more at a time than there are processors, at most four.
+PARALLEL := --numprocesses $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4))) --dist loadfile
 
 .PHONY: up setup dev check test lock clean
 .DEFAULT_GOAL := up
