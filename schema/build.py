@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import strawberry
 from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError, GraphQLSchema
+from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StreamResult
 from strawberry.types import ExecutionResult
@@ -38,7 +39,13 @@ class Schema(strawberry.Schema):
     """Strawberry's schema with translated errors. What executes once refuses subscriptions: they need `stream`."""
 
     def __init__(self, *, make_reference: Callable[[], str], config: StrawberryConfig) -> None:
-        super().__init__(query=_Query, mutation=Mutation, subscription=Subscription, config=config)
+        super().__init__(
+            query=_Query,
+            mutation=Mutation,
+            subscription=Subscription,
+            config=config,
+            extensions=[ParserCache, ValidationCache],  # of the last 128 documents each
+        )
         self._make_reference = make_reference
 
     @property
