@@ -17,6 +17,8 @@ FAILING = (
     "WebSocket connection",
     "Failed to load resource",
     "net::ERR",
+    "resulted in a network error response",  # the service worker's words for the same
+    "when fetching the script",
 )  # what a browser says of a server that is away
 ATTEMPTS_MS = 45_000
 
