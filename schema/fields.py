@@ -18,7 +18,7 @@ COUNTS: Final = "counts"
 
 _STEP: Final = (
     "Round to the nearest multiple of this, over 0 and at most 1,000,000, halves away from zero: what your display "
-    "shows. In a subscription a value that is over 3/4 of a step away from the one shown brings an update, in which "
+    "shows. In a subscription a value that leaves its step by more than the `hysteresis` brings an update, in which "
     "all figures are up to date; what is closer brings none. Queries just round."
 )
 PowerStep = Annotated[Watts | None, strawberry.argument(description=f"In W. {_STEP}")]

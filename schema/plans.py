@@ -27,6 +27,7 @@ from schema.context import Context
 from schema.errors import translate
 from schema.operations import CACHED, Operation, OperationError
 from schema.projection import NotCompilableError, Projection, compile_projection
+from schema.scalars import MAX_HYSTERESIS
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,8 @@ class Plan:
     """What of the community's state it shows; None: anything may matter."""
     every_ms: int
     max_silence_ms: int
+    hysteresis: float
+    """Of fields with a step: how far beyond its step a value must be to leave it, in steps."""
     projection: Projection | None
     """None: the selection is executed by graphql-core."""
     execute: Callable[[Any], bytes]
@@ -116,6 +119,7 @@ class Planner:
             root, name, arguments = self._root(operation, coerced)
             every = _within("every", arguments.get("every"), MIN_EVERY, MAX_EVERY)
             silence = _within("maxSilence", arguments.get("maxSilence"), MIN_SILENCE, MAX_SILENCE)
+            hysteresis = _check_hysteresis(arguments["hysteresis"])
             scope = _scope(name, arguments, key[2])
             seen = self._admitted(scope, root, view)
             projection = self._projection(operation, given, coerced)
@@ -134,6 +138,7 @@ class Planner:
             community_fields=None if projection is None else _of_community(projection.sources, home),
             every_ms=every // timedelta(milliseconds=1),
             max_silence_ms=silence // timedelta(milliseconds=1),
+            hysteresis=hysteresis,
             projection=projection,
             execute=lambda root: self._execute(operation, given, root),
         )
@@ -264,6 +269,12 @@ def _of_community(sources: frozenset[str], home: str | None) -> frozenset[str]:
     if home is None:
         return frozenset(source.partition(".")[0] for source in sources)
     return frozenset(source.split(".")[1] for source in sources if source.startswith("community."))
+
+
+def _check_hysteresis(value: float) -> float:
+    if not 0 <= value <= MAX_HYSTERESIS:
+        raise GraphQLError(f"hysteresis is {value:g} steps; it must be 0 to {MAX_HYSTERESIS:g}")
+    return value
 
 
 def _within(name: str, value: timedelta | None, least: timedelta, most: timedelta) -> timedelta:

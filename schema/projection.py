@@ -33,7 +33,7 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.values import VariableValues, get_argument_values
 
 from schema.fields import COUNTS, SOURCE
-from schema.scalars import check_step, quantise, show_with_hysteresis
+from schema.scalars import HYSTERESIS, check_step, quantise, show_with_hysteresis
 from schema.writers import DIGITS, enum_writer, list_writer, number_writer, required, scalar_writer
 
 Memory = tuple[Any, ...]
@@ -81,10 +81,11 @@ class Projection:
         )
         """The memory to begin with; empty if no field has a `step`."""
 
-    def parts(self, root: Any, memory: Memory) -> tuple[tuple[bytes, ...], Memory]:
+    def parts(self, root: Any, memory: Memory, hysteresis: float = HYSTERESIS) -> tuple[tuple[bytes, ...], Memory]:
         """Return the selected values of `root` as JSON, and the memory if they are shown.
 
-        Raises whatever a value that cannot be shown raises.
+        `hysteresis`, in steps: how far beyond its step a value must be to leave it. Raises whatever a value that
+        cannot be shown raises.
         """
         if not self.memory:
             return tuple(map(call, self._writers, self._read(root))), memory
@@ -95,7 +96,7 @@ class Projection:
             value = read(root)
             if below is not None:
                 if value is not None:
-                    inner, after = below.parts(value, next(before))
+                    inner, after = below.parts(value, next(before), hysteresis)
                     shown.append(after)
                     parts.append(below.render(inner))
                     continue
@@ -106,7 +107,7 @@ class Projection:
                     next(before)
                     shown.append(None)
                 else:
-                    value = show_with_hysteresis(value, step, next(before))
+                    value = show_with_hysteresis(value, step, next(before), hysteresis)
                     shown.append(value)
             parts.append(write(value))
         return tuple(parts), tuple(shown)

@@ -127,9 +127,17 @@ def quantise(value: float, step: float) -> float:
     return copysign(steps * step, value) if steps else 0
 
 
-def show_with_hysteresis(value: float, step: float, before: float | None) -> float:
-    """Return what to show of a value: what was shown before, until the value is over 3/4 of a step away."""
-    if before is not None and abs(value - before) <= 0.75 * step:
+HYSTERESIS: Final = 0.25
+MAX_HYSTERESIS: Final = 0.5
+
+
+def show_with_hysteresis(value: float, step: float, before: float | None, hysteresis: float = HYSTERESIS) -> float:
+    """Return what to show of a value: what was shown before, until the value is well beyond the border of its step.
+
+    `hysteresis` says how far beyond, in steps, 0 to MAX_HYSTERESIS; so what is shown is at most 0.5 + hysteresis
+    steps off.
+    """
+    if before is not None and abs(value - before) <= (0.5 + hysteresis) * step:
         return before
     return quantise(value, step)
 

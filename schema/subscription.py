@@ -14,7 +14,7 @@ from schema.alerts import Alert
 from schema.context import Info
 from schema.live import CommunityLive, HomeLive
 from schema.query import After, CommunityId, HomeId
-from schema.scalars import Duration
+from schema.scalars import HYSTERESIS, Duration
 
 Every = Annotated[
     Duration | None,
@@ -31,9 +31,18 @@ MaxSilence = Annotated[
         "changed. Without it nothing is sent while nothing changes."
     ),
 ]
+Hysteresis = Annotated[
+    float,
+    strawberry.argument(
+        description="For fields with a `step`: how far beyond the border of its step a figure must be to leave it, in "
+        "steps, 0 to 0.5. What you show is at most 0.5 + hysteresis steps off; more of it brings fewer messages."
+    ),
+]
 
 
-def _home(info: Info, id: HomeId, every: Every = None, max_silence: MaxSilence = None) -> Any:
+def _home(
+    info: Info, id: HomeId, every: Every = None, max_silence: MaxSilence = None, hysteresis: Hysteresis = HYSTERESIS
+) -> Any:
     household = info.context.directory.household(id)
     with_community = any(_shows_community(field.selections) for field in info.selected_fields)
     if with_community:
@@ -41,7 +50,13 @@ def _home(info: Info, id: HomeId, every: Every = None, max_silence: MaxSilence =
     return info.context.live.stream_home(household.community.id, household.home.id, with_community=with_community)
 
 
-def _community(info: Info, id: CommunityId, every: Every = None, max_silence: MaxSilence = None) -> Any:
+def _community(
+    info: Info,
+    id: CommunityId,
+    every: Every = None,
+    max_silence: MaxSilence = None,
+    hysteresis: Hysteresis = HYSTERESIS,
+) -> Any:
     community = info.context.directory.community(id).id
     info.context.directory.check_totals(community)
     return info.context.live.stream_community(community)

@@ -201,7 +201,7 @@ class Group:
         projection, counts = plan.projection, self._counts
         if projection is not None:
             try:
-                parts, memory = projection.parts(root, self._memory)
+                parts, memory = projection.parts(root, self._memory, plan.hysteresis)
             except Exception:  # a value that cannot be shown is an error by the specification: graphql-core says it
                 payload = plan.execute(root)
                 visible: Any = payload

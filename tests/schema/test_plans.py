@@ -137,6 +137,21 @@ def test_max_silence_outside_its_range_is_an_error_that_names_it(silence: str) -
     assert "1 s to 86400 s" in message
 
 
+@pytest.mark.parametrize("hysteresis", ["-0.01", "0.51", "1e9", "5"])
+def test_a_hysteresis_outside_its_range_is_an_error_that_names_it(hysteresis: str) -> None:
+    message = refused(f'subscription {{ community(id: "demo", hysteresis: {hysteresis}) {{ load(step: 5) }} }}')
+    assert message == f"hysteresis is {float(hysteresis):g} steps; it must be 0 to 0.5"
+
+
+def test_the_hysteresis_is_a_quarter_of_a_step_unless_a_subscription_says_otherwise() -> None:
+    document = 'subscription ($by: Float) { community(id: "demo", hysteresis: $by) { load(step: 5) } }'
+    planner = make_planner()
+    given = [plan_of(document, variables, planner) for variables in ({}, {"by": 0.25}, {"by": 0.5})]
+    assert [plan.hysteresis for plan in given] == [0.25, 0.25, 0.5]
+    assert len({plan.key for plan in given}) == 3
+    assert given[0].projection is given[2].projection
+
+
 @pytest.mark.parametrize(
     "every", ["", "1", "PT", "P", "PT1", "-PT1S", "PT1s", 5, True, [], {}, "PT" + "9" * 5000 + "S"]
 )

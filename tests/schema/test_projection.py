@@ -397,12 +397,20 @@ def test_halves_are_rounded_away_from_zero(half: int, count: int) -> None:
     assert quantise(value, step) == (count + (1 if count >= 0 else -1)) * step
 
 
-@given(QUANTA, st.lists(st.floats(-1e7, 1e7), min_size=1))
-def test_what_is_shown_is_never_more_than_three_quarters_of_a_step_off(step: float, values: list[float]) -> None:
+@given(QUANTA, st.lists(st.floats(-1e7, 1e7), min_size=1), st.floats(0, 0.5))
+def test_what_is_shown_is_off_by_half_a_step_and_the_hysteresis_at_most(
+    step: float, values: list[float], hysteresis: float
+) -> None:
     before: float | None = None
     for value in values:
-        before = show_with_hysteresis(value, step, before)
-        assert abs(before - value) <= 0.75 * step + 1e-9 * (abs(value) + step)
+        before = show_with_hysteresis(value, step, before, hysteresis)
+        assert abs(before - value) <= (0.5 + hysteresis) * step + 1e-9 * (abs(value) + step)
+
+
+def test_a_figure_leaves_its_step_by_a_quarter_of_it_unless_said_otherwise() -> None:
+    assert [show_with_hysteresis(value, 100, 200) for value in (275, 276, 125, 124)] == [200, 300, 200, 100]
+    assert [show_with_hysteresis(value, 100, 200, 0.5) for value in (300, 301, 100, 99)] == [200, 300, 200, 100]
+    assert [show_with_hysteresis(value, 100, 200, 0) for value in (250, 251, 150, 149)] == [200, 300, 200, 100]
 
 
 @given(st.integers(1, 1000), st.integers(-50, 50), st.lists(st.floats(-0.24, 0.24), min_size=1))

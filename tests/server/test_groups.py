@@ -234,6 +234,15 @@ def test_joining_shows_others_nothing_and_takes_nothing_from_them() -> None:
         assert loads(first) == shown
 
 
+def test_who_allows_more_error_is_told_of_fewer_changes() -> None:
+    stand = Stand('subscription { community(id: "demo", hysteresis: 0.5) { load(step: 100) } }')
+    stand.source.send(load_w=100.0)
+    wire, _ = stand.join()
+    for load in (176.0, 200.0, 0.0, 201.0, 110.0, 100.0, 99.0):
+        stand.source.send(load_w=load)
+    assert loads(wire) == [100, 200, 100]
+
+
 def test_a_wrist_that_wakes_for_one_figure_is_shown_the_others_as_they_are() -> None:
     stand = Stand('subscription { community(id: "demo") { load(step: 100) pvPower(step: 100) } }')
     stand.source.send(load_w=100.0, pv_power_w=100.0)

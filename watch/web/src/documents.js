@@ -2,12 +2,12 @@
 
 export const DOCUMENTS = {
   "CommunityGlance": [
-    "1497d993e3a01241e272a7016870a53eb30a3df5058ea51dfa2c8d33ac57cd97",
-    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
+    "e114ea8c0fd519b2b537b58a667273995afbff706a8551c7df4e407081c09218",
+    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence hysteresis:0.5){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
   ],
   "CommunityGlanceNow": [
-    "1497d993e3a01241e272a7016870a53eb30a3df5058ea51dfa2c8d33ac57cd97",
-    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
+    "e114ea8c0fd519b2b537b58a667273995afbff706a8551c7df4e407081c09218",
+    "subscription CommunityGlance($community:ID!$communityStep:Watts$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence hysteresis:0.5){...Glance}}query CommunityGlanceNow($community:ID!$communityStep:Watts){community(id:$community){live{...Glance}}}fragment Glance on CommunityLive{light surplusPower(step:$communityStep)sharedPower(step:$communityStep)trend measuredAt}"
   ],
   "CommunityHours": [
     "5848110354bd93c274d5513bf41f987431f41b502578f946b5f64eacc1db4647",
@@ -18,12 +18,12 @@ export const DOCUMENTS = {
     "subscription CommunityToday($community:ID!$energyStep:WattHours$every:Duration$maxSilence:Duration){community(id:$community every:$every maxSilence:$maxSilence){light today{imported(step:$energyStep)shared(step:$energyStep)saved currency}measuredAt}}"
   ],
   "HomeGlance": [
-    "c95d9b8e474195b7efaaeb82c15c81cfec73d6bf0d54b3afa823842209b957f4",
-    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
+    "aa1406077cdd6c0910540e80be066a1ea2afa19f0f32bfe41326a14fab0a10bd",
+    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence hysteresis:0.5){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
   ],
   "HomeGlanceNow": [
-    "c95d9b8e474195b7efaaeb82c15c81cfec73d6bf0d54b3afa823842209b957f4",
-    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
+    "aa1406077cdd6c0910540e80be066a1ea2afa19f0f32bfe41326a14fab0a10bd",
+    "subscription HomeGlance($home:ID!$homeStep:Watts$communityStep:Watts$every:Duration$maxSilence:Duration){home(id:$home every:$every maxSilence:$maxSilence hysteresis:0.5){...Glance}}query HomeGlanceNow($home:ID!$homeStep:Watts$communityStep:Watts){home(id:$home){live{...Glance}}}fragment Glance on HomeLive{light community{surplusPower(step:$communityStep)trend}sharedPower(step:$homeStep)quality measuredAt}"
   ],
   "HomeHours": [
     "64623a318fe0879cd2251575e7c51dbd4e77f02d2f1e68bef44e28ab47416ff8",
