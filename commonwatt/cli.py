@@ -12,7 +12,6 @@ import typer
 from commonwatt.contract import contract
 from commonwatt.export import HELP as EXPORT_HELP
 from commonwatt.export import export
-from commonwatt.files import open_standard
 from commonwatt.gateway import gateway
 from commonwatt.gateway_devices import SHELLY_HELP, TASMOTA_HELP, shelly, tasmota
 from commonwatt.meter import meter
@@ -25,6 +24,7 @@ from commonwatt.options import with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
+from commonwatt.standard import open_standard, written
 from commonwatt.statement import HELP as STATEMENT_HELP
 from commonwatt.statement import statement
 from commonwatt.tokens import token
@@ -346,4 +346,5 @@ def watch(
 def main() -> None:
     """Run the command line."""
     open_standard()
-    app()
+    with written():
+        app()

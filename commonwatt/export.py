@@ -1,7 +1,6 @@
 """`commonwatt export`: settled intervals of homes as one Parquet or CSV file, however many there are."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import typer
 from commonwatt.options import with_nats
 from commonwatt.running import connect, run
 from commonwatt.settings import Settings, SettingsError
+from commonwatt.standard import leave_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +88,7 @@ async def _export(
     except OutOfRangeError as error:
         raise SettingsError(str(error)) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        leave_output()
         raise UnavailableError("whoever read stdout went away") from None
     finally:
         await bus.close()

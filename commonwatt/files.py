@@ -1,6 +1,5 @@
-"""Open files: as many as the server lets connections in, as far as the system allows; and the first three."""
+"""Open files: as many as the server lets connections in, as far as the system allows."""
 
-import os
 import resource
 from typing import Final
 
@@ -22,15 +21,3 @@ def allow_files(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         log.warning("fewer files may be open than connections are let in", files=allowed, max_connections=connections)
-
-
-def open_standard() -> None:
-    """Open /dev/null in place of standard input, output and error where they are closed.
-
-    Else a socket would get their number, and uvloop ends a process that closes one of these.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)

@@ -1,8 +1,6 @@
 """`commonwatt meter`: put a real meter to work: look at what it gives."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +11,7 @@ import typer
 from commonwatt.options import with_nats
 from commonwatt.running import run
 from commonwatt.settings import Settings, SettingsError
+from commonwatt.standard import leave_output
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -62,9 +61,8 @@ def look(
         opened = _opened(sources, _zone(zone), silence, _others(settings))
         try:
             sound = await _looked(opened, seconds, as_json=as_json)
-        except* BrokenPipeError:
-            # Who reads the lines has had enough; what is still to be flushed would say so once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except* BrokenPipeError:  # who reads the lines has had enough
+            leave_output()
 
     run("meter", settings, work)
     raise typer.Exit(0 if sound else 1)

@@ -20,6 +20,7 @@ from bus.client import Bus
 from bus.errors import ConfigurationError, UnavailableError
 from commonwatt.logs import configure
 from commonwatt.settings import Settings
+from commonwatt.standard import is_of_output
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,12 @@ def run(
 
 
 def leave(error: BaseException) -> None:
-    """End with the exit code of an error; what was foreseen is one line on stderr."""
+    """End with the exit code of an error; what was foreseen is one line on stderr.
+
+    One of standard output goes on: it is the same for all commands (commonwatt.standard).
+    """
+    if is_of_output(error):
+        raise error
     if isinstance(error, ConfigurationError):
         say(str(error))
         raise typer.Exit(MISCONFIGURED)

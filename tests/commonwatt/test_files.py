@@ -1,11 +1,9 @@
 import resource
-import subprocess
 
 import pytest
 from structlog.testing import capture_logs
 
 from commonwatt.files import OTHERS, allow_files
-from tests.commonwatt.tree import command, environment
 
 
 @pytest.fixture
@@ -44,13 +42,3 @@ def test_without_a_hard_limit_all_is_allowed(system: dict[str, int]) -> None:
     system["hard"] = resource.RLIM_INFINITY
     assert warnings(10_000) == []
     assert system["soft"] == 10_000 + OTHERS
-
-
-def test_a_process_without_standard_input_ends_as_others_do() -> None:
-    words = command("meter", "test", "p1:file:-")
-    # The shell closes it; a closed one is what Python gives no other way.
-    closing = ["sh", "-c", 'exec "$@" <&-', "sh", *words]
-    done = subprocess.run(closing, capture_output=True, text=True, timeout=60, env=environment())
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.endswith("no reading came\n")
-    assert "there is no standard input" in done.stdout
