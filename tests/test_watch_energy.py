@@ -3,7 +3,7 @@
 import pytest
 
 from bench.watch_energy.error import error
-from bench.watch_energy.needed import fewest, held, refreshed
+from bench.watch_energy.needed import fewest, refreshed
 from bench.watch_energy.radio import LTE, WIFI, Passed, Radio, awake_s, bursts, joules, pieces, wire
 
 PLAIN = Radio("plain", wake_j=1.0, tail_s=2.0, tail_w=0.5, in_j=0.001, out_j=0.01)
@@ -106,8 +106,3 @@ def test_words_and_silences_are_updates_too() -> None:
     assert refreshed(still, [10], 1.0, words=["a", "a", "b", "b", "a"]) == 3
     assert refreshed(still, [10], 1.0, silence_s=2) == 3
     assert refreshed(still, [10], 1.0, words=["a", "b", "b", "b", "b"], silence_s=2) == 3
-
-
-def test_a_word_that_must_hold_shows_once_it_has() -> None:
-    assert held(["a", "b", "a", "b", "b", "b"], 2) == ["a", "a", "a", "a", "a", "b"]
-    assert held([], 2) == []

@@ -37,6 +37,13 @@ def show(tables: list[Table], console: Console) -> None:
         console.print(f"changes of the foreground's face an hour: {changes}")
         needed = ", ".join(f"{name} {value:g}" for name, value in one.needed.items())
         console.print(f"updates an hour for an error of at most a step: {needed}")
+        liveliest = max(range(len(one.by_hour)), key=lambda hour: one.by_hour[hour]["wakeups"])
+        if len(one.by_hour) > 1:
+            counts = one.by_hour[liveliest]
+            console.print(
+                f"the liveliest hour, {liveliest}:00: {counts['wakeups']} wake-ups of the foreground; "
+                f"{counts['fewest']} updates are needed"
+            )
         for line in missed(one):
             console.print(f"missed: {line}")
 

@@ -3,13 +3,13 @@
 A Run comes in, plain frozen figures go out, as they are printed, drawn and written as JSON.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from bench.watch_energy.error import Error, error
-from bench.watch_energy.needed import fewest, held, refreshed
+from bench.watch_energy.needed import fewest, refreshed
 from bench.watch_energy.radio import RADIOS, WIFI, Radio, awake_s, bursts, joules, wire
 from bench.watch_energy.run import Outcome, Run
 from bench.watch_energy.ways import BASELINE
@@ -18,8 +18,6 @@ from watch.modes import PACES
 
 STEPS_W: Final = (500.0, 50.0)
 """Of the community's surplus and the home's share: the foreground's. Ambient and background have four times these."""
-HOLD_S: Final = 30
-"""For so long a new colour of the light must hold before it shows; a trend need not."""
 AIMS: Final = {"wakeups": 20, "bytes": 50, "ambient_wakeups": 200}
 
 
@@ -97,7 +95,9 @@ class Table:
     """Why the foreground's face changed, an hour: the surplus, the share, words alone (light, trend, quality)."""
     needed: dict[str, float]
     """Updates an hour: `fewest`, for anyone who knows the future; with all figures brought up to date by each, at two
-    margins; and of the whole face, trend and light and silences included."""
+    margins; and at that of a step of the whole face, trend and light and silences included."""
+    by_hour: tuple[dict[str, int], ...]
+    """Hour by hour: the foreground's wake-ups, and the `fewest` updates."""
 
 
 def table(run: Run) -> Table:
@@ -121,21 +121,24 @@ def table(run: Run) -> Table:
             "fewest": round(fewest(run.truth, STEPS_W) / hours, 1),
             "margin_1": round(refreshed(run.truth, STEPS_W, 1.0) / hours, 1),
             "margin_075": round(refreshed(run.truth, STEPS_W, 0.75) / hours, 1),
-            **{name: round(count / hours, 1) for name, count in _faces(run).items()},
+            "face_1": round(_face(run) / hours, 1),
         },
+        by_hour=tuple(_by_hour(run, next(one for one in run.outcomes if one.way.name == "foreground"))),
     )
 
 
-def _faces(run: Run) -> dict[str, int]:
-    """Return the updates of the whole face: as it is, and with a margin of a step and a trend that holds for 30 s."""
-    lights, trends, qualities = zip(*run.words, strict=True)
+def _face(run: Run) -> int:
+    """Return the updates of the whole face, with its words and silences."""
     silence_s = PACES[Show.FOREGROUND, Screen.GLANCE, False].max_silence_ms // 1000
+    return refreshed(run.truth, STEPS_W, 1.0, words=["".join(one) for one in run.words], silence_s=silence_s)
 
-    def count(margin: float, trends: Sequence[str]) -> int:
-        words = ["".join(one) for one in zip(lights, trends, qualities, strict=True)]
-        return refreshed(run.truth, STEPS_W, margin, words=words, silence_s=silence_s)
 
-    return {"face_075": count(0.75, trends), "face_1_held": count(1.0, held(trends, HOLD_S))}
+def _by_hour(run: Run, foreground: Outcome) -> Iterator[dict[str, int]]:
+    began = [begin for begin, _ in bursts(foreground.passed, WIFI.tail_s)]
+    for begin in range(0, run.seconds, 3600):
+        end = begin + 3600
+        woken = sum(begin <= at_s < end for at_s in began)
+        yield {"wakeups": woken, "fewest": fewest(run.truth[begin:end], STEPS_W)}
 
 
 def _causes(outcome: Outcome, hours: float) -> dict[str, float]:

@@ -25,20 +25,6 @@ def fewest(truth: Sequence[Sequence[float]], steps: Sequence[float]) -> int:
     return count
 
 
-def held(words: Sequence[str], seconds: int) -> list[str]:
-    """Return the words as they show where a new one must hold for so long first."""
-    shown: list[str] = []
-    current = waiting = words[0] if words else ""
-    since = 0
-    for now, word in enumerate(words):
-        if word != waiting:
-            waiting, since = word, now
-        if now - since >= seconds:
-            current = waiting
-        shown.append(current)
-    return shown
-
-
 def refreshed(
     truth: Sequence[Sequence[float]],
     steps: Sequence[float],

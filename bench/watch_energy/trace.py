@@ -58,17 +58,21 @@ class Trace:
 
 
 def recorded(folder: Path, *, hour: bool) -> Trace:
-    """Return CityLearn's 1 August 2021, or its hour from noon, when the home uses others'; raise RecordingError."""
+    """Return CityLearn's 1 August 2021, or its hour from 17:00; raise RecordingError.
+
+    An hour is there to tell in seconds what a day will say: it is that hour of daylight in which someone who knows the
+    future needs about as many updates as in the mean hour of its day (`fewest`, which `--json` has hour by hour).
+    """
     recording = load_citylearn(folder)
     known = recording.community("citylearn").model_dump(exclude_defaults=True)
     community = Community.model_validate(known | {"clock": "wall"})
-    return _trace("CityLearn", community, "building-02", (2021, 8, 1), TIMEZONE, hour=hour, recording=recording)
+    return _trace("CityLearn", community, "building-02", (2021, 8, 1), TIMEZONE, 17 if hour else None, recording)
 
 
 def simulated(*, hour: bool) -> Trace:
-    """Return 20 simulated homes on 15 June 2026, or their hour from noon."""
+    """Return 20 simulated homes on 15 June 2026, or their hour from 9:00, chosen as that of the recording."""
     community = simulated_community(20, SEED)
-    return _trace("simulator", community, "home-02", (2026, 6, 15), community.timezone, hour=hour)
+    return _trace("simulator", community, "home-02", (2026, 6, 15), community.timezone, 9 if hour else None)
 
 
 def _trace(
@@ -77,12 +81,11 @@ def _trace(
     home: str,
     day: tuple[int, int, int],
     zone: str,
-    *,
-    hour: bool,
+    hour: int | None,
     recording: CityLearn | None = None,
 ) -> Trace:
-    begin = datetime(*day, 12 if hour else 0, tzinfo=ZoneInfo(zone))
-    return Trace(name, community, home, int(begin.timestamp()), 3_600 if hour else 86_400, recording)
+    begin = datetime(*day, hour or 0, tzinfo=ZoneInfo(zone))
+    return Trace(name, community, home, int(begin.timestamp()), 86_400 if hour is None else 3_600, recording)
 
 
 def _simulated(trace: Trace) -> Iterator[Batch]:

@@ -308,7 +308,7 @@ WAYS: Final = (
     Way("all", "subscription to all fields", 1, _everything),
     Way("exact", "… to the exact fields", 1, _subscribed({})),
     Way("step", "… with `step`", 1, _subscribed(_GLANCE)),
-    Way("foreground", "… with `step` and `every`: foreground", 1, _worn(Show.FOREGROUND)),
+    Way("foreground", "… with `step`, `hysteresis`, `every`: foreground", 1, _worn(Show.FOREGROUND)),
     Way("low", "foreground, battery low", _LOW, _worn(Show.FOREGROUND, low=True)),
     Way("ambient", "ambient", _AMBIENT, _worn(Show.AMBIENT)),
     Way("background", "background: conditional GET", _BACKGROUND, _worn(Show.BACKGROUND)),
