@@ -1,12 +1,16 @@
 """The face that redraws in place: screens by keys, ambient when nobody looks.
 
-Keys and changes of the device come in, drawings go out to a terminal. It decides nothing about the network.
+Keys and changes of the device come in, drawings go out to a terminal's second screen, so that the first one is as it
+was once this ends or is suspended. It decides nothing about the network.
 """
 
 import asyncio
+import signal
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -76,13 +80,53 @@ class Wearer:
             self._shell.put(on.Shown(wanted))
 
 
+class Stage:
+    """The terminal while the face is on it; Ctrl-Z gives it back for as long as the process is suspended.
+
+    `redraw` is called where what was drawn fits no more.
+    """
+
+    def __init__(self, live: Live, keyboard: Keyboard, redraw: Callable[[], None]) -> None:
+        self._live = live
+        self._keyboard = keyboard
+        self._redraw = redraw
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._keyboard.__enter__()
+        if sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            with suppress(RuntimeError, ValueError):  # not the main thread
+                loop.add_signal_handler(signal.SIGWINCH, self._redraw)
+                loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            loop.remove_signal_handler(signal.SIGWINCH)
+            loop.remove_signal_handler(signal.SIGTSTP)
+        self._keyboard.__exit__()
+        self._live.stop()
+
+    def _suspend(self) -> None:
+        self.__exit__()
+        signal.raise_signal(signal.SIGTSTP)  # nobody handles it now: the process stops here, until it is to go on
+        self.__enter__()
+        self._redraw()
+
+
 async def show_face(shell: Shell, console: Console, *, ambient: bool) -> None:
     """Draw the face until cancelled: at each change, and by time, since an age grows by itself."""
     wearer = Wearer(shell, ambient=ambient)
-    live = Live(console=console, auto_refresh=False, transient=True)
-    with live, Keyboard(wearer.press):
+    live = Live(console=console, auto_refresh=False, screen=True)
+
+    def redraw() -> None:
+        live.update(FacePanel(face_of(shell), ambient=wearer.ambient), refresh=True)
+
+    with Stage(live, Keyboard(wearer.press), redraw):
         while True:
-            live.update(FacePanel(face_of(shell), ambient=wearer.ambient), refresh=True)
+            redraw()
             with suppress(TimeoutError):
                 async with asyncio.timeout(REDRAW_AMBIENT_S if wearer.ambient else REDRAW_S):
                     await shell.changed()

@@ -78,7 +78,7 @@ class Keyboard:
         import tty
 
         descriptor = sys.stdin.fileno()
-        if not _is_ours(descriptor):
+        if not is_ours(descriptor):
             return self
         self._before = termios.tcgetattr(descriptor)
         self._descriptor = descriptor
@@ -97,6 +97,7 @@ class Keyboard:
         sys.stdout.write(_FOCUS_OFF)
         sys.stdout.flush()
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+        self._descriptor = None
 
     def _read(self) -> None:
         assert self._descriptor is not None
@@ -111,8 +112,10 @@ class Keyboard:
             self._press(key)
 
 
-def _is_ours(descriptor: int) -> bool:
-    """Say whether this process may read the terminal: one in the background would be stopped."""
+def is_ours(descriptor: int) -> bool:
+    """Say whether this process is in the foreground of a terminal: one in the background would be stopped there."""
+    if sys.platform == "win32":
+        return True
     try:
         return os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:  # nobody's controlling terminal

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from watch.face import Face
 from watch.glance import Light
+from watch.text import plain
 
 WIDTH: Final = 58
 NARROW: Final = 54
-"""Columns below which the shape is one character."""
+"""Columns below which the shape is one character, as it is where there are too few lines for a larger one."""
 _FRAME: Final = 5
 """Columns of the border, the padding in it, and between a label and its figure."""
 
@@ -35,10 +36,6 @@ _COLOURS: Final[dict[Light | None, str]] = {
     Light.RED: "red",
     Light.UNKNOWN: "bright_black",
 }
-_PLAIN: Final = str.maketrans(
-    {"█": "#", "▄": "#", "▀": "#", "↗": "/", "→": "-", "↘": "\\", "−": "-", "–": "-", "…": ".", "’": "'"}
-    | {"●": "O", "◆": "^", "■": "#", "○": "?", "·": "-"}
-)
 
 
 class FacePanel:
@@ -50,14 +47,19 @@ class FacePanel:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         self._options = options
-        yield self._quiet() if self._ambient else self._full()
+        if self._ambient:
+            yield self._quiet()
+            return
+        full = self._full(narrow=options.max_width < NARROW)
+        high = len(console.render_lines(full, options.update(height=None))) > options.max_height
+        yield self._full(narrow=True) if high else full
 
-    def _full(self) -> RenderableType:
+    def _full(self, *, narrow: bool) -> RenderableType:
         face, width = self._face, min(WIDTH, self._options.max_width)
         colour = _COLOURS.get(face.light, "") if face.fresh else "dim"
         if face.light is None:
-            glance: RenderableType = self._figures(meanings=width >= NARROW)
-        elif width < NARROW:
+            glance: RenderableType = self._figures(meanings=not narrow)
+        elif narrow:
             glance = Group(self._mark(face.light, colour), self._figures(meanings=False))
         else:
             table = Table.grid(padding=(0, 3))
@@ -74,7 +76,7 @@ class FacePanel:
             subtitle=self._text(face.age, "bold" if face.fresh else ""),
             box=ASCII if self._options.ascii_only else ROUNDED,
             border_style=colour,
-            padding=(1, 2) if width >= NARROW else (0, 1),
+            padding=(0, 1) if narrow else (1, 2),
             width=width,
         )
 
@@ -113,6 +115,4 @@ class FacePanel:
         return Text(self._plain(words), style=style if self._face.fresh else f"dim {style}")
 
     def _plain(self, words: str) -> str:
-        if not self._options.ascii_only:
-            return words
-        return words.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+        return plain(words) if self._options.ascii_only else words

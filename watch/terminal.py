@@ -26,6 +26,7 @@ from watch.documents import read_documents
 from watch.events import Screen, Show, Target
 from watch.face import draw, pairing_notice
 from watch.interactive import show_face
+from watch.keys import is_ours
 from watch.line import Party
 from watch.memory import Memory
 from watch.meter import Meter
@@ -36,7 +37,7 @@ from watch.shell import Shell
 from watch.state import Known, State
 from watch.step import TROUBLES
 from watch.store import Store
-from watch.text import printable
+from watch.text import plain, printable
 from watch.transport import Limits
 from watch.verdict import Standing
 from watch.view import view
@@ -139,7 +140,7 @@ async def _run(order: Order) -> int:
         if order.screen is not Screen.GLANCE:
             shell.put(on.Turned(order.screen))
         try:
-            drawable = console.is_terminal and not console.is_dumb_terminal
+            drawable = console.is_terminal and not console.is_dumb_terminal and is_ours(sys.stdout.fileno())
             if drawable and not order.once and not order.as_json:
                 await show_face(shell, console, ambient=order.ambient)
                 return ENDED
@@ -273,6 +274,10 @@ def _why(state: State) -> str:
 
 
 def _write(line: str) -> None:
+    try:
+        line.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        line = plain(line)
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -145,6 +145,15 @@ def test_the_panel_fits_any_terminal(width: int) -> None:
             assert max(map(len, drawn(shown, width=width, ambient=ambient).splitlines())) <= width
 
 
+@pytest.mark.parametrize("trouble", [(), (on.Lost(reason="connection refused"),)], ids=["well", "gone"])
+def test_where_there_are_few_lines_the_age_is_still_there(trouble: tuple[Event, ...]) -> None:
+    shown = face(home(), *trouble)
+    console = Console(width=80, height=9, force_terminal=True, color_system=None, legacy_windows=False)
+    with console.screen(hide_cursor=False) as screen, console.capture() as written:
+        screen.update(FacePanel(shown))
+    assert shown.age in written.get()
+
+
 @pytest.mark.parametrize("width", [20, 24, 30, 48, 80])
 def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
     text = drawn(face(home(community={"surplusPower": -12_300, "trend": "FALLING"})), width=width)

@@ -1,12 +1,14 @@
 """The watch as people and scripts meet it: on a terminal, in a pipe, once."""
 
 import codecs
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -25,6 +27,7 @@ from watch.terminal import run
 DEADLINE_S = 30.0
 HOME = "demo.home-01"
 SHOW_CURSOR, FOCUS_ON, FOCUS_OFF = "\x1b[?25h", "\x1b[?1004h", "\x1b[?1004l"
+OTHER_SCREEN, FIRST_SCREEN, TOP = "\x1b[?1049h", "\x1b[?1049l", "\x1b[H"
 RIGHT = b"\x1b[C"
 PROGRAM = """
 import json, sys
@@ -66,6 +69,13 @@ class Terminal:
         before, _, self.written = self.written.partition(text)
         return before
 
+    def resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+
+    def is_as_before(self) -> bool:
+        return termios.tcgetattr(self._screen) == self.before
+
     def type(self, keys: bytes) -> None:
         os.write(self._screen, keys)
 
@@ -90,7 +100,7 @@ def on_a_terminal(arguments: list[str], **environment: str) -> Iterator[Terminal
         stdout=program,
         stderr=program,
         env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"} | environment,
-        start_new_session=True,
+        process_group=0,  # of this session: nobody could let a session of its own go on after Ctrl-Z
         close_fds=True,
     )
     terminal = Terminal(process, screen)
@@ -254,10 +264,37 @@ def test_a_watch_is_paired_and_remembers_it(guarded_stand: Stand, configuration:
 def test_a_terminal_is_left_as_it_was(stand: Stand) -> None:
     with on_a_terminal(command(stand.url)) as terminal:
         terminal.await_text(" live ")
-        assert termios.tcgetattr(terminal._screen)[3] != terminal.before[3]
+        assert not terminal.is_as_before()
         terminal.type(b"q")
         terminal.process.wait(DEADLINE_S)
-        assert termios.tcgetattr(terminal._screen) == terminal.before
+        assert terminal.is_as_before()
+
+
+def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(stand: Stand) -> None:
+    with on_a_terminal(command(stand.url)) as terminal:
+        terminal.await_text(OTHER_SCREEN)
+        terminal.await_text(" live ")
+        terminal.process.send_signal(signal.SIGTSTP)
+        terminal.await_text(FOCUS_OFF)
+        assert SHOW_CURSOR in terminal.await_text(FIRST_SCREEN)
+        assert os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED) is not None
+        assert terminal.is_as_before()
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.await_text(OTHER_SCREEN)
+        terminal.await_text(FOCUS_ON)
+        terminal.await_text(" live ")
+        terminal.type(b"q")
+        assert terminal.end() == 0
+
+
+def test_a_terminal_of_another_size_is_drawn_anew_from_its_top(stand: Stand) -> None:
+    with on_a_terminal(command(stand.url), COLUMNS="", LINES="") as terminal:
+        terminal.await_text(" live ")
+        for columns, lines in ((30, 30), (100, 6)):
+            terminal.resize(columns, lines)
+            assert TOP in terminal.await_text("● use it now")
+            terminal.resize(100, 30)
+            assert TOP in terminal.await_text("███████")
 
 
 def test_a_dumb_terminal_and_a_narrow_one_get_a_face_too(stand: Stand) -> None:
@@ -342,9 +379,21 @@ def test_wrong_arguments_are_one_line_and_code_2(
     assert err.count("\n") == 1
 
 
+def test_a_pipe_of_another_encoding_gets_the_words_that_it_can_take(stand: Stand) -> None:
+    with piped(command(stand.url), PYTHONIOENCODING="ascii") as process:
+        assert "; trend / rising;" in line_of(process)
+
+
 @contextmanager
-def piped(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+def piped(arguments: list[str], **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | environment,
+    )
     try:
         yield process
     finally:
