@@ -20,7 +20,7 @@ from commonwatt.meter_adding import add
 from commonwatt.meter_exchange import HELP as EXCHANGE_HELP
 from commonwatt.meter_exchange import exchange
 from commonwatt.nats import nats
-from commonwatt.options import with_logging, with_nats
+from commonwatt.options import DataDirectory, with_logging, with_nats
 from commonwatt.registry import registry
 from commonwatt.running import run
 from commonwatt.settings import Settings
@@ -49,10 +49,8 @@ meter.command("add", help=ADD_HELP)(add)
 meter.command("exchange", help=EXCHANGE_HELP)(exchange)
 app.add_typer(meter, name="meter")
 app.add_typer(contract, name="schema")
-app.command(help=STATEMENT_HELP)(statement)
-app.command(help=EXPORT_HELP)(export)
 
-_HOMES: Final = 20
+_Homes = Annotated[int | None, typer.Option(min=1, help="Homes to simulate.", show_default="as registered, or 20")]
 _EXAMPLES: Final = "\n\n**Examples**\n\n"
 
 
@@ -79,11 +77,9 @@ def up(
         int | None,
         typer.Option(help="Port of NATS for MQTT; 0: any free one.", show_default="1883, or a free one"),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where state is kept.", show_default="the user's data directory")
-    ] = None,
+    data_dir: DataDirectory = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state of earlier runs.")] = False,
-    homes: Annotated[int, typer.Option(min=1, help="Homes to simulate.")] = _HOMES,
+    homes: _Homes = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
 ) -> None:
@@ -109,8 +105,8 @@ def up(
         settings.nats_open,
     )
 
-    def show(addresses: "Addresses") -> None:
-        greet(addresses, demo_of(settings, options), data_dir)
+    def show(addresses: "Addresses", home: str) -> None:
+        greet(addresses, demo_of(settings, home), data_dir)
 
     run("up", settings, lambda: run_up(options, show))
 
@@ -193,11 +189,9 @@ def history(
     settings: Settings,
     history_file: Annotated[
         Path | None,
-        typer.Option("--file", help="Its file.", show_default="history/history.duckdb in the data directory"),
+        typer.Option("--file", help="The file.", show_default="history/history.duckdb in the data directory"),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where its file lies.", show_default="the user's data directory")
-    ] = None,
+    data_dir: DataDirectory = None,
     history_memory: Annotated[
         int | None, typer.Option("--memory", help="MB that its database may take.", show_default="400")
     ] = None,
@@ -223,7 +217,7 @@ def history(
 def simulate(
     settings: Settings,
     community: Annotated[str, typer.Option(help="Id of the community; registered if absent.")] = "demo",
-    homes: Annotated[int | None, typer.Option(min=1, help="Homes.", show_default=f"as registered, or {_HOMES}")] = None,
+    homes: _Homes = None,
     seed: Annotated[int, typer.Option(help="Seed: the same one gives the same readings.")] = 1,
     rate: Annotated[float, typer.Option(help="Readings per second and meter.")] = 0.2,
     speed: Annotated[float, typer.Option(help="Seconds of the meters' time per second; 0: as fast as possible.")] = 1.0,
@@ -250,14 +244,14 @@ def simulate(
 @app.command(
     help=_help(
         "Publish recorded meter data. Run again, it goes on where the stream ends and stores nothing twice.",
-        "commonwatt replay --format citylearn ../shared/data/citylearn_2022",
+        "commonwatt replay --format citylearn DIR",
         "commonwatt replay --format citylearn DIR --community sunfield --start 2025-08-01T00:00 --speed 3600",
     )
 )
 @with_nats
 def replay(
     settings: Settings,
-    directory: Annotated[Path, typer.Argument(help="Folder of the recording.", exists=True, file_okay=False)],
+    directory: Annotated[Path, typer.Argument(help="Its folder.", metavar="DIR", exists=True, file_okay=False)],
     format: Annotated[str, typer.Option(help="Format of the recording: citylearn.")] = "citylearn",
     community: Annotated[str, typer.Option(help="Id of the community; registered if absent.")] = "citylearn",
     start: Annotated[
@@ -312,6 +306,10 @@ def audit(
 
     run("audit", settings, work)
     raise typer.Exit(0 if agrees else 1)
+
+
+app.command(help=STATEMENT_HELP)(statement)
+app.command(help=EXPORT_HELP)(export)
 
 
 @app.command(

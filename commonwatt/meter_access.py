@@ -72,7 +72,7 @@ class Access:
         if not await self.reload():
             raise SettingsError(
                 f"there is no key {self.accounts.seed('reloader')}, with which nats-server is told of new credentials: "
-                "name the directory of its users with --dir"
+                "name the data directory of its `up` with --data-dir, or the directory of its users with --dir"
             )
 
     def address(self, wanted: str | None) -> Address:

@@ -1,7 +1,6 @@
 """`commonwatt meter add`: a meter is registered, and its device gets credentials for its own topic."""
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +9,7 @@ from bus.community import Community, Meter, MeterRole, RegistryError, Version
 from bus.identifiers import check_id
 from bus.registry import apply, load_history
 from commonwatt.meter_access import Access, entries, show
-from commonwatt.options import with_nats
+from commonwatt.options import DataDirectory, UsersDirectory, with_nats
 from commonwatt.running import run
 from commonwatt.settings import Settings, SettingsError
 
@@ -27,9 +26,6 @@ HELP: Final = (
 
 CommunityOption = Annotated[str, typer.Option(help="Id of the community.", show_default=False)]
 MeterOption = Annotated[str, typer.Option(help="Id of the meter.", show_default=False)]
-DirectoryOption = Annotated[
-    Path | None, typer.Option("--dir", help="Directory of NATS's users.", show_default="that in the data directory")
-]
 MqttOption = Annotated[
     str | None,
     typer.Option("--mqtt", help="Where devices reach NATS by MQTT.", metavar="HOST:PORT", show_default="as NATS says"),
@@ -64,7 +60,8 @@ def add(
     speaks_nats: NatsOption = False,
     rotate: Annotated[bool, typer.Option("--rotate", help="A new password in the place of the one it has.")] = False,
     mqtt: MqttOption = None,
-    directory: DirectoryOption = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a meter."""

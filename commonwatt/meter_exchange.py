@@ -24,14 +24,13 @@ from commonwatt.meter_adding import (
     ChannelOption,
     CommunityOption,
     DeviceOption,
-    DirectoryOption,
     JsonOption,
     MeterOption,
     MqttOption,
     NatsOption,
     TopicOption,
 )
-from commonwatt.options import with_nats
+from commonwatt.options import DataDirectory, UsersDirectory, with_nats
 from commonwatt.running import run
 from commonwatt.settings import Settings, SettingsError
 
@@ -87,7 +86,8 @@ def exchange(
     channel: ChannelOption = None,
     speaks_nats: NatsOption = False,
     mqtt: MqttOption = None,
-    directory: DirectoryOption = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
     as_json: JsonOption = False,
 ) -> None:
     """Exchange a meter."""

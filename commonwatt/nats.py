@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bus.accounts import FOLDER, Accounts
 from bus.permissions import PROCESSES, account_of
-from commonwatt.options import with_logging, with_nats
+from commonwatt.options import DataDirectory, UsersDirectory, with_logging, with_nats
 from commonwatt.running import run
 from commonwatt.settings import Settings, SettingsError
 
@@ -26,10 +26,6 @@ nats = typer.Typer(
 _PORT: Final = 4222
 _AGAIN: Final = "nats-server knows it when it has read its configuration again: commonwatt nats reload, or SIGHUP"
 
-_Directory = Annotated[
-    Path | None,
-    typer.Option("--dir", help="Directory of the users.", show_default=f"{FOLDER} in the data directory"),
-]
 _Simulate = Annotated[
     list[str] | None, typer.Option(metavar="COMMUNITY", help="Have a simulator for this community; repeatable.")
 ]
@@ -51,7 +47,8 @@ def keys(
     role: Annotated[list[str] | None, typer.Argument(help="Roles to give a key.", metavar="ROLE")] = None,
     simulate: _Simulate = None,
     rotate: _Rotate = False,
-    directory: _Directory = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
 ) -> None:
     """Make keys."""
     _run(settings, directory, lambda accounts: _make_keys(accounts, role, simulate, rotate=rotate))
@@ -82,7 +79,8 @@ def config(
     simulate: _Simulate = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the configuration anew.")] = False,
     rotate: _Rotate = False,
-    directory: _Directory = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
 ) -> None:
     """Write a configuration."""
     from bus.configuration import Tls, server_configuration
@@ -120,7 +118,8 @@ def meter(
     mqtt_only: Annotated[bool, typer.Option("--mqtt-only", help="Not by NATS's own protocol.")] = False,
     rotate: _Rotate = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    directory: _Directory = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
 ) -> None:
     """Give a meter credentials."""
 
@@ -161,7 +160,8 @@ def gateway(
     name: Annotated[str, typer.Argument(help="What it is called.")],
     community: Annotated[list[str] | None, typer.Argument(help="Communities.", metavar="COMMUNITY")] = None,
     rotate: _Rotate = False,
-    directory: _Directory = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
 ) -> None:
     """Give a gateway a key."""
 
@@ -177,7 +177,7 @@ def gateway(
     help="List who may sign in, without secrets.\n\n**Examples**\n\n    commonwatt nats users",
 )
 @with_logging
-def users(settings: Settings, directory: _Directory = None) -> None:
+def users(settings: Settings, data_dir: DataDirectory = None, directory: UsersDirectory = None) -> None:
     """List users."""
 
     def work(accounts: Accounts) -> None:
@@ -198,7 +198,8 @@ def users(settings: Settings, directory: _Directory = None) -> None:
 def remove(
     settings: Settings,
     user: Annotated[str, typer.Argument(help="Its name, as `commonwatt nats users` shows it.")],
-    directory: _Directory = None,
+    data_dir: DataDirectory = None,
+    directory: UsersDirectory = None,
 ) -> None:
     """Remove a user."""
 
@@ -218,7 +219,7 @@ def remove(
     ),
 )
 @with_nats
-def reload(settings: Settings, directory: _Directory = None) -> None:
+def reload(settings: Settings, data_dir: DataDirectory = None, directory: UsersDirectory = None) -> None:
     """Have nats-server reload."""
     from bus.administration import reload_server
 
@@ -227,7 +228,9 @@ def reload(settings: Settings, directory: _Directory = None) -> None:
         if how.nkey_seed is None and how.credentials is None and how.user is None:
             seed = _accounts(settings, directory).seed("reloader")
             if not seed.is_file():
-                raise SettingsError(f"there is no key {seed}: name it with --nats-nkey-seed, or its folder with --dir")
+                raise SettingsError(
+                    f"there is no key {seed}: name it with --nats-nkey-seed, or the folder of the users with --dir"
+                )
             how = how.model_copy(update={"nkey_seed": seed})
         _say(f"{await reload_server(how)} read its configuration again")
 

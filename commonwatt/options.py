@@ -8,8 +8,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from bus.accounts import FOLDER
 from commonwatt.running import leave
 from commonwatt.settings import Settings, SettingsError, read_settings
+
+DataDirectory = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where state is kept.", show_default="the user's data directory")
+]
+UsersDirectory = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Directory of NATS's users.", show_default=f"{FOLDER} in the data directory"),
+]
 
 _PANEL = "NATS and logging"
 

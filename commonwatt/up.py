@@ -15,16 +15,22 @@ from typing import IO, Final, NamedTuple
 
 from bus.accounts import FOLDER
 from bus.broker import Broker, BrokerError, free_port, is_free
+from bus.client import Bus
 from bus.identifiers import home_key
+from bus.registry import load_history
+from bus.settings import NatsSettings
 from commonwatt.settings import Settings, SettingsError
 from commonwatt.signing import tokens_of
 from commonwatt.supervisor import Child, ChildError, Supervisor
-from meters.demo import simulated_community
+from meters.demo import simulated_communities
+from meters.simulator import DEFAULT_HOMES
 from resolvers.access import HOUSEHOLD, OPERATOR
-from server.run import ListenError
+from server.run import listen
 
 DEFAULT_NATS_PORT: Final = 4222
 DEFAULT_MQTT_PORT: Final = 1883
+_COMMUNITY: Final = "demo"
+_PATIENCE_S: Final = 10.0
 _READY_S: Final = 60.0
 _LEFT_BEHIND_S: Final = 6.0
 _TOKENS_LAST_S: Final = 86_400
@@ -32,13 +38,16 @@ _TOKENS_LAST_S: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """How to run everything. `nats_port` None: 4222, or any free port if that is taken; `mqtt_port`: 1883 likewise."""
+    """How to run everything. `nats_port` None: 4222, or any free port if that is taken; `mqtt_port`: 1883 likewise.
+
+    `homes` None: as many as earlier runs registered, or 20.
+    """
 
     data_dir: Path
     host: str
     port: int
     nats_port: int | None
-    homes: int
+    homes: int | None
     seed: int
     rate: float
     fresh: bool
@@ -127,18 +136,15 @@ class Addresses(NamedTuple):
     mqtt: str
 
 
-async def run_up(options: UpOptions, show: Callable[[Addresses], None]) -> None:
-    """Run until cancelled. `show` is called with the addresses when the server is ready.
+async def run_up(options: UpOptions, show: Callable[[Addresses, str], None]) -> None:
+    """Run until cancelled. When all is ready, `show` gets the addresses, and the first home of the simulated community.
 
     Raises SettingsError, BrokerError, ListenError or ChildError for what cannot work.
     """
     directory = DataDirectory(options.data_dir)
     await directory.take(fresh=options.fresh)
-    if options.port and not is_free(options.port, options.host):
-        raise ListenError(
-            f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with --port"
-        )
-    port = options.port or free_port(options.host)
+    with listen(options.host, options.port) as listener:
+        port = listener.getsockname()[1]
     broker = Broker(
         directory.path / "nats",
         _port(options.nats_port, DEFAULT_NATS_PORT, "NATS", "--nats-port"),
@@ -147,24 +153,42 @@ async def run_up(options: UpOptions, show: Callable[[Addresses], None]) -> None:
         closed=not options.nats_open,
     )
     supervisor = Supervisor(_children(options, broker, port, directory.lock))
-    addresses = Addresses(f"http://{options.host}:{port}", broker.url, broker.mqtt_url)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    addresses = Addresses(f"http://{host}:{port}", broker.url, broker.mqtt_url)
+
+    async def greet() -> None:
+        await _until_ready(addresses, options.host, port)
+        show(addresses, await _first_home(broker, options))
+
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(_show_when_ready(addresses, options.host, port, show))
+        waiting = tasks.create_task(greet())
         try:
             await supervisor.run()
         finally:
             waiting.cancel()
 
 
-def demo_of(settings: Settings, options: UpOptions) -> Demo:
-    """Return what leads to the simulated community, with tokens that last a day; raise KeysError."""
-    community = simulated_community(options.homes, options.seed)
-    home = community.homes[0].id
-    key = home_key(community.id, home)
+def demo_of(settings: Settings, home: str) -> Demo:
+    """Return what leads to a home of the simulated community, with tokens that last a day; raise KeysError."""
+    key = home_key(_COMMUNITY, home)
     if settings.sign_in == "off":
         return Demo(key)
-    issue = partial(tokens_of(settings).issue, community=community.id, ttl_s=_TOKENS_LAST_S)
+    issue = partial(tokens_of(settings).issue, community=_COMMUNITY, ttl_s=_TOKENS_LAST_S)
     return Demo(key, issue(subject=HOUSEHOLD + home, role="member"), issue(subject=OPERATOR, role="operator"))
+
+
+async def _first_home(broker: Broker, options: UpOptions) -> str:
+    """Return the first home of the simulated community: as it is registered, or as the simulator is about to."""
+    bus = await Bus.connect(
+        NatsSettings(url=broker.url, nkey_seed=broker.seed("operator")), name="registry", patience_s=_PATIENCE_S
+    )
+    try:
+        history = await load_history(bus, _COMMUNITY)
+    finally:
+        await bus.close()
+    if history is not None:
+        return history.latest.community.homes[0].id
+    return simulated_communities(options.homes or DEFAULT_HOMES, options.seed)[0].homes[0].id
 
 
 def _port(wanted: int | None, default: int, what: str, option: str) -> int:
@@ -183,7 +207,9 @@ def _children(options: UpOptions, broker: Broker, port: int, lock: int) -> list[
     this = [sys.executable, "-m", "commonwatt"]
     kept = ["--data-dir", str(options.data_dir)]
     where = ["--host", options.host, "--port", str(port), *kept]
-    simulation = ["--homes", str(options.homes), "--seed", str(options.seed), "--rate", str(options.rate)]
+    simulation = ["--community", _COMMUNITY, "--seed", str(options.seed), "--rate", str(options.rate)]
+    if options.homes is not None:
+        simulation += ["--homes", str(options.homes)]
     return [
         Child("nats-server", broker.command(), last=True, keeps=(lock,)),
         Child("aggregate", [*this, "aggregate", *nats], environment=_key(broker, "aggregator")),
@@ -203,14 +229,14 @@ def _key(broker: Broker, role: str) -> dict[str, str]:
     return {"COMMONWATT_NATS_NKEY_SEED": str(broker.seed(role))}
 
 
-async def _show_when_ready(addresses: Addresses, host: str, port: int, show: Callable[[Addresses], None]) -> None:
+async def _until_ready(addresses: Addresses, host: str, port: int) -> None:
     deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        if await _is_ready(host, port):
-            show(addresses)
-            return
+    while not await _is_ready(host, port):
+        if time.monotonic() > deadline:
+            raise ChildError(
+                f"the server on {addresses.url} was not ready within {_READY_S:g} s; the log above says why"
+            )
         await asyncio.sleep(0.1)
-    raise ChildError(f"the server on {addresses.url} was not ready within {_READY_S:g} s; the log above says why")
 
 
 async def _is_ready(host: str, port: int) -> bool:

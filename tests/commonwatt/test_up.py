@@ -138,9 +138,11 @@ def shown(tree: Tree, token: str) -> dict[str, Any]:
 
 def added(tree: Tree, meter: str) -> dict[str, str]:
     """Add a meter to the first home; return what its device has to know."""
-    words = ("--community", "demo", "--home", "home-01", "--meter", meter, "--nats-url", tree.nats_url, "--json")
-    known = environment(COMMONWATT_DATA_DIR=str(tree.data_dir))
-    done = subprocess.run(command("meter", "add", *words), capture_output=True, text=True, timeout=60, env=known)
+    which = ("--community", "demo", "--home", "home-01", "--meter", meter)
+    words = (*which, "--nats-url", tree.nats_url, "--data-dir", str(tree.data_dir), "--json")
+    done = subprocess.run(
+        command("meter", "add", *words), capture_output=True, text=True, timeout=60, env=environment()
+    )
     assert done.returncode == 0, done.stderr
     said: dict[str, str] = json.loads(done.stdout)
     return said
@@ -187,6 +189,21 @@ async def test_state_stays_and_fresh_begins_anew(grow: Grow) -> None:
     anew = await first_reading(tree)
     assert anew.sequence == 1
     assert anew.time_ms > first.time_ms
+
+
+async def test_more_homes_than_a_community_may_have_are_several_and_stay_without_being_named_again(grow: Grow) -> None:
+    tree = grow("--homes", "1001", "--rate", "0.01")
+    await tree.up()
+    first = (await tree.ask('{ community(id: "demo") { homes { id } } }'))["data"]["community"]
+    assert len(first["homes"]) == 501
+    assert parse_qs(urlsplit(tree.watch).fragment)["home"] == ["demo.home-001"]
+    tree.signal(signal.SIGTERM)
+    assert await tree.exit_code() == 0
+
+    tree = grow("--rate", "0.01")
+    await tree.up()
+    assert parse_qs(urlsplit(tree.watch).fragment)["home"] == ["demo.home-001"]
+    assert sorted(tree.children()) == sorted(CHILDREN)
 
 
 async def test_a_second_one_in_the_same_data_directory_is_refused(grow: Grow) -> None:
@@ -280,6 +297,11 @@ async def _next_result(news: Following) -> Result:
 
 
 # --- what cannot work is one line and exit code 2 ---
+
+
+def test_an_address_of_another_machine_is_not_called_a_port_in_use(tmp_path: Path) -> None:
+    line = refused(["up", "--data-dir", str(tmp_path), "--host", "192.0.2.1", "--port", "8000"])
+    assert line.startswith("cannot listen on 192.0.2.1, port 8000: Cannot assign requested address")
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
