@@ -10,6 +10,7 @@ from bus.identifiers import check_id
 from bus.registry import apply, load_history
 from commonwatt.meter_access import Access, entries, show
 from commonwatt.options import DataDirectory, UsersDirectory, with_nats
+from commonwatt.registry import parse_day
 from commonwatt.running import run
 from commonwatt.settings import Settings, SettingsError
 
@@ -74,7 +75,7 @@ def add(
         new = Meter.model_validate(
             {"id": meter, "role": _role(role)} | ({} if connection_w is None else {"connection_w": connection_w})
         )
-        day = _day(valid_from)
+        day = parse_day(valid_from)
         access = Access(settings, directory)
         address = access.address(mqtt)
         sentences = await _register(access, community, home, new, day)
@@ -164,12 +165,3 @@ def _role(text: str) -> MeterRole:
         case "GRID" | "PV" | "BATTERY" as role:
             return role
     raise SettingsError(f"--role {text!r}; expected GRID, PV or BATTERY")
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise RegistryError(f"valid from {text!r}; expected a day such as 2027-01-01") from None

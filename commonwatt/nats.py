@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -181,7 +182,11 @@ def users(settings: Settings, data_dir: DataDirectory = None, directory: UsersDi
     """List users."""
 
     def work(accounts: Accounts) -> None:
-        table = Table("User", "Role", "Account", "Communities", "Signs in by")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in ("User", "Role", "Account"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("Communities", overflow="fold")
+        table.add_column("Signs in by", overflow="fold")
         for user in accounts.users:
             by = user.nkey or ("password" if user.password else "nothing")
             table.add_row(user.name, user.role, account_of(user.role), ", ".join(user.communities), by)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def apply_file(
 
     async def work() -> None:
         community = load_community(file)
-        start = _day(valid_from)
+        start = parse_day(valid_from)
         bus = await connect(settings, "registry", patience_s=_PATIENCE_S)
         try:
             version = await apply(bus, community, valid_from=start, now=datetime.now(UTC))
@@ -56,7 +57,7 @@ def apply_file(
             meters = sum(len(home.meters) for home in community.homes)
             console.print(
                 f"{community.id}: {len(community.homes)} homes, {meters} meters, {len(community.members)} members; "
-                f"{_since(version.valid_from)}",
+                f"valid from {_first_day(version.valid_from)}",
                 soft_wrap=True,
             )
 
@@ -93,7 +94,12 @@ def show(
             versions = [version.model_dump_json() for name in chosen for version in known.communities[name]]
             sys.stdout.write("[" + ",".join(versions) + "]\n")
             return
-        table = Table("Community", "Name", "Homes", "Meters", "Members", "Key", "Interval", "Time zone", "Valid from")
+        # Narrow enough for 80 columns: names take a second line, what is typed elsewhere is never cut.
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("Community", no_wrap=True)
+        for column in ("Name", "Homes", "Meters", "Members", "Key"):
+            table.add_column(column, overflow="fold")
+        table.add_column("Valid from", no_wrap=True)
         for name in chosen:
             for version in known.communities[name]:
                 one = version.community
@@ -104,23 +110,25 @@ def show(
                     str(len(one.home_of_meter)),
                     str(len(one.members)),
                     one.allocation_key,
-                    f"{one.settlement_interval.total_seconds() / 60:g} min",
-                    one.timezone,
-                    _since(version.valid_from),
+                    _first_day(version.valid_from),
                 )
         console = Console(highlight=False)
         console.print(table)
         if community is not None:
-            homes = Table("Home", "Name", "Key", "Participation", "Meters")
-            for home in known.communities[community].latest.community.homes:
-                meters = ", ".join(f"{meter.id} ({meter.role})" for meter in home.meters)
+            latest = known.communities[community].latest.community
+            interval = f"{latest.settlement_interval.total_seconds() / 60:g} min"
+            console.print(f"Time zone {latest.timezone}, settled every {interval}.\n")
+            homes = Table("Home", "Name", "Key", "Participation", "Meters", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            for home in latest.homes:
+                meters = "\n".join(f"{meter.id} ({meter.role})" for meter in home.meters)
                 homes.add_row(home.id, home.name, str(home.key or ""), f"{home.participation} %", meters)
             console.print(homes)
 
     run("registry", settings, work)
 
 
-def _day(text: str | None) -> date | None:
+def parse_day(text: str | None) -> date | None:
+    """Return the day that an option names, if it is given; raise RegistryError where it is none."""
     if text is None:
         return None
     try:
@@ -129,5 +137,5 @@ def _day(text: str | None) -> date | None:
         raise RegistryError(f"valid from {text!r}; expected a day such as 2027-01-01") from None
 
 
-def _since(day: date) -> str:
-    return "valid from the beginning" if day.year == 1970 else f"valid from {day}"
+def _first_day(day: date) -> str:
+    return "the beginning" if day.year == 1970 else f"{day}"

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ _PREFIX: Final = "COMMONWATT_"
 _FILE: Final = "COMMONWATT_CONFIG"
 _OTHERS: Final = {_FILE, "COMMONWATT_TOKEN"}
 """Variables that are no settings: where the file is, and what `commonwatt watch` signs in with."""
+_NEAR: Final = 0.85
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _FILES: Final = ("nats_credentials", "nats_nkey_seed", "nats_tls_ca", "nats_tls_cert", "nats_tls_key", "token_key")
 
@@ -58,14 +60,24 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _servers(value: str) -> str:
+    for one in value.split(","):
+        scheme, _, rest = one.strip().rpartition("://")
+        if scheme not in ("", "nats", "tls") or not rest:
+            raise ValueError(f"{one.strip()!r} is no address of NATS")
+    return value
+
+
 class Settings(LimitSettings):
     """All that can be configured. Each key is an environment variable, too: COMMONWATT_ and the key in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
-    nats_url: Annotated[str, Field(description="NATS, as nats://host:port or tls://host:port; several with commas")] = (
-        "nats://127.0.0.1:4222"
-    )
+    nats_url: Annotated[
+        str,
+        AfterValidator(_servers),
+        Field(description="NATS, as nats://host:port or tls://host:port; several with commas"),
+    ] = "nats://127.0.0.1:4222"
     nats_credentials: Annotated[Path | None, Field(description="credentials file (JWT and seed)")] = None
     nats_nkey_seed: Annotated[Path | None, Field(description="file with an nkey seed")] = None
     nats_user: Annotated[str | None, Field(description="user name")] = None
@@ -208,7 +220,8 @@ def read_settings(**options: Any) -> Settings:
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHERS
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
-        raise SettingsError(f"{unknown[0]} is no setting; known are {', '.join(sorted(known))}")
+        near = "".join(f", but {name} is" for name in get_close_matches(unknown[0], known, 1, _NEAR))
+        raise SettingsError(f"{unknown[0]} is no setting{near}; known are {', '.join(sorted(known))}")
     path = os.environ.get(_FILE)
     if path and not Path(path).is_file():
         raise SettingsError(f"{_FILE} names {path!r}, which is no file")

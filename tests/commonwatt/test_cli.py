@@ -27,11 +27,11 @@ def commonwatt(monkeypatch: pytest.MonkeyPatch) -> Commonwatt:
     """Run the command line in this process, with its log left as it is."""
     monkeypatch.setattr("commonwatt.running.configure", lambda *_: None)
     monkeypatch.setattr("commonwatt.registry._PATIENCE_S", 2.0)
-    runner = CliRunner(env={"COLUMNS": "200", "COMMONWATT_CONFIG": None, "TERM": "dumb"})
+    runner = CliRunner(env={"COMMONWATT_CONFIG": None, "TERM": "dumb"})
 
-    def run(*words: str) -> Result:
+    def run(*words: str, columns: int = 200) -> Result:
         with capture_logs():
-            return runner.invoke(app, list(words), prog_name="commonwatt")
+            return runner.invoke(app, list(words), prog_name="commonwatt", env={"COLUMNS": str(columns)})
 
     return run
 
@@ -160,9 +160,20 @@ def test_a_community_is_applied_once_and_shown(commonwatt: Commonwatt, at: tuple
 
     table = commonwatt("registry", "show", *at)
     assert table.exit_code == 0
-    for word in ("sonnenhang", "Energiegemeinschaft Sonnenhang", "STATIC_ROUNDS", "15 min", "Europe/Vienna"):
+    for word in ("sonnenhang", "Energiegemeinschaft Sonnenhang", "STATIC_ROUNDS", "the beginning"):
         assert word in table.stdout
-    assert "bakery-pv (PV)" in commonwatt("registry", "show", "sonnenhang", *at).stdout
+    whole = commonwatt("registry", "show", "sonnenhang", *at).stdout
+    assert "Time zone Europe/Vienna, settled every 15 min." in whole
+    assert "bakery-pv (PV)" in whole
+
+
+def test_nothing_is_cut_short_in_a_terminal_of_80_columns(commonwatt: Commonwatt, at: tuple[str, str]) -> None:
+    commonwatt("registry", "apply", str(EXAMPLE), *at)
+    for words in (("show",), ("show", "sonnenhang")):
+        said = commonwatt("registry", *words, *at, columns=80).stdout
+        assert "…" not in said
+        assert "sonnenhang" in said
+        assert max(map(len, said.splitlines())) <= 80
 
 
 def test_a_change_is_a_version_of_its_own(commonwatt: Commonwatt, at: tuple[str, str], tmp_path: Path) -> None:

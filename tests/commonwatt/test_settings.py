@@ -63,6 +63,8 @@ def test_a_list_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DEVELOPMENT", "maybe", "setting development: "),
         ("ALLOWED_ORIGINS", "https://a.example", "setting allowed_origins: "),
         ("SIGN_IN", "no", "setting sign_in: "),
+        ("NATS_URL", "http://127.0.0.1:4222", "setting nats_url: "),
+        ("NATS_URL", "nats://one:4222,", "setting nats_url: "),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_is_expected(
@@ -89,6 +91,12 @@ def test_each_fault_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_variable_is_an_error_that_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMONWATT_NATS_ADDRESS", "nats://127.0.0.1:4222")
     with pytest.raises(SettingsError, match=r"^COMMONWATT_NATS_ADDRESS is no setting; known are .*COMMONWATT_NATS_URL"):
+        read_settings()
+
+
+def test_a_slip_of_the_pen_is_told_what_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMONWATT_DATADIR", "/srv")
+    with pytest.raises(SettingsError, match=r"^COMMONWATT_DATADIR is no setting, but COMMONWATT_DATA_DIR is; known"):
         read_settings()
 
 

@@ -352,5 +352,4 @@ def test_a_missing_nats_server_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unknown_variable_is_named(tmp_path: Path) -> None:
     line = refused(["up", "--port", "0", "--data-dir", str(tmp_path)], COMMONWATT_PROT="1")
-    assert line.startswith("COMMONWATT_PROT is no setting; known are ")
-    assert "COMMONWATT_PORT" in line
+    assert line.startswith("COMMONWATT_PROT is no setting, but COMMONWATT_PORT is; known are ")
