@@ -6,7 +6,6 @@ connection that is lost comes back by itself, for ever; `on_reconnect` callbacks
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -29,6 +28,7 @@ from bus.refusals import Refusals
 from bus.settings import NatsSettings
 from bus.stored import Stored, from_direct_get
 from bus.streams import Retention, ensure_streams
+from bus.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,6 @@ Answer = TypeVar("Answer")
 MAX_BATCH: Final = 500
 """Messages per atomic batch; the server's own limit is 1,000."""
 
-_SAY_EVERY_S: Final = 5.0
 _INFO: Final = "$JS.API.STREAM.INFO."
 _CREATE: Final = "$JS.API.STREAM.CREATE."
 _LOST: Final = (ConnectionClosedError, OutboundBufferLimitError, OSError)
@@ -69,8 +68,7 @@ class Bus:
         self._names = NUID()
         self._readers: set[Reader] = set()
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
-        self._waiting_said = 0.0
-        self._reason = ""  # why NATS is not reached, if someone is there
+        self._waiting = Waiting()
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -96,9 +94,10 @@ class Bus:
                 await bus._ensure_streams()
         except TimeoutError:
             await client.close()
+            reason = bus._waiting.reason and f"; {bus._waiting.reason}"
             raise UnavailableError(
                 f"no NATS with JetStream at {settings.url} within {patience_s:g} s: "
-                f"start it, or name another with --nats-url{bus._reason}"
+                f"start it, or name another with --nats-url{reason}"
             ) from None
         except BaseException:
             await client.close()
@@ -301,12 +300,12 @@ class Bus:
             try:
                 return await self._ensure()
             except (NatsTimeoutError, NoRespondersError, ServiceUnavailableError, UnavailableError) as error:
-                self._say_waiting(error)
+                self._waiting.say(error)
                 await asyncio.sleep(0.25)
             except RefusedError as error:
                 if (stream := error.subject.removeprefix(_CREATE)) == error.subject:
                     raise
-                self._say_waiting(f"stream {stream} is not there yet: the aggregator makes it, this process may not")
+                self._waiting.say(f"stream {stream} is not there yet: the aggregator makes it, this process may not")
                 await asyncio.sleep(1.0)
 
     async def _ensure(self) -> None:
@@ -321,18 +320,9 @@ class Bus:
 
     async def _say_error(self, error: Exception) -> None:
         if not self._refusals.take(error):
-            self._say_waiting(error)
-        elif not self._reason:
-            self._reason = f"; {error}"
-
-    def _say_waiting(self, why: Exception | str) -> None:
-        text = str(why) or type(why).__name__
-        if not isinstance(why, ConnectionError | TimeoutError):
-            self._reason = f"; {text}"
-        now = time.monotonic()
-        if now - self._waiting_said >= _SAY_EVERY_S:
-            self._waiting_said = now
-            log.warning("waiting for NATS", reason=text)
+            self._waiting.say(error)
+        elif not self._waiting.reason:
+            self._waiting.reason = str(error)
 
     async def _say_disconnected(self) -> None:
         self._lost.set_result(None)
@@ -350,5 +340,5 @@ class Bus:
 
 
 def connection_of(bus: Bus) -> Client:
-    """Return nats-py's connection, for tests that look behind the bus."""
+    """Return nats-py's connection, for modules of this folder, and for tests that look behind the bus."""
     return bus._client

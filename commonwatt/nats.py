@@ -183,10 +183,12 @@ def users(settings: Settings, data_dir: DataDirectory = None, directory: UsersDi
 
     def work(accounts: Accounts) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in ("User", "Role", "Account"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("Communities", overflow="fold")
-        table.add_column("Signs in by", overflow="fold")
+        # Where the terminal is narrow, it is the public keys that are cut short.
+        table.add_column("User", min_width=max((len(user.name) for user in accounts.users), default=0))
+        table.add_column("Role", min_width=max(map(len, PROCESSES)))
+        table.add_column("Account", min_width=max(len(account_of(role)) for role in PROCESSES))
+        table.add_column("Communities", overflow="fold", min_width=len("Communities"))
+        table.add_column("Signs in by", no_wrap=True)
         for user in accounts.users:
             by = user.nkey or ("password" if user.password else "nothing")
             table.add_row(user.name, user.role, account_of(user.role), ", ".join(user.communities), by)

@@ -97,9 +97,9 @@ def show(
         # Narrow enough for 80 columns: names take a second line, what is typed elsewhere is never cut.
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("Community", no_wrap=True)
-        for column in ("Name", "Homes", "Meters", "Members", "Key"):
-            table.add_column(column, overflow="fold")
-        table.add_column("Valid from", no_wrap=True)
+        table.add_column("Name", overflow="fold")
+        for column in ("Homes", "Meters", "Members", "Key", "Valid from"):
+            table.add_column(column, no_wrap=True)
         for name in chosen:
             for version in known.communities[name]:
                 one = version.community

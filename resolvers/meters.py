@@ -5,22 +5,21 @@ ask is decided before.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import structlog
 
 from bus.client import Bus
 from bus.community import Community, Home, Meter
-from bus.errors import RefusedError, UnavailableError
 from bus.identifiers import reading_subject, rejected_subject
 from bus.lookups import last_of_each, run_of
 from bus.messages import decode_rejected
 from bus.reading import RefusalError, parse
 from bus.stored import Stored
-from resolvers.errors import NotReadyError
+from resolvers.answers import answered
 from resolvers.live import Live
 
 log = structlog.get_logger(__name__)
@@ -35,8 +34,6 @@ _GAPS: Final = 3
 _MINUTE_MS: Final = 60_000
 _TOLD_A_MINUTE: Final = 30
 """Refusals of one meter in a minute after which the aggregator counts the others."""
-
-Answer = TypeVar("Answer")
 
 
 class Heard(NamedTuple):
@@ -115,7 +112,7 @@ class Meters:
 
     async def _gap(self, community: Community, meter: str, stored: Stored) -> float:
         since_ms = stored.time_ms - _LOOK_BACK_MS
-        run = await self._answered(run_of(self._bus, _STREAM, reading_subject(community.id, meter), since_ms=since_ms))
+        run = await answered(run_of(self._bus, _STREAM, reading_subject(community.id, meter), since_ms=since_ms))
         if not run.messages or not run.more:
             return _UNKNOWN_GAP_MS
         return (_heard(community, stored) - _heard(community, run.messages[0])) / run.more
@@ -125,22 +122,13 @@ class Meters:
         floods: set[str] = set()
         for meter, stored in last.items():
             subject, since_ms = rejected_subject(community.id, meter), stored.time_ms - _MINUTE_MS
-            run = await self._answered(run_of(self._bus, "REJECTED", subject, since_ms=since_ms))
+            run = await answered(run_of(self._bus, "REJECTED", subject, since_ms=since_ms))
             if len(run.messages) + run.more >= _TOLD_A_MINUTE:
                 floods.add(meter)
         return floods
 
     async def _last(self, stream: str, subjects: Sequence[str]) -> dict[str, Stored]:
-        return await self._answered(last_of_each(self._bus, stream, subjects))
-
-    async def _answered(self, question: Awaitable[Answer]) -> Answer:
-        try:
-            return await question
-        except UnavailableError:
-            raise NotReadyError("NATS does not answer; ask again in a moment") from None
-        except RefusedError as error:
-            log.error("readings may not be read", reason=str(error))
-            raise NotReadyError("meters are not to be had: the server may not read what they send") from error
+        return await answered(last_of_each(self._bus, stream, subjects))
 
 
 def _heard(community: Community, stored: Stored) -> int:

@@ -5,20 +5,19 @@ sequence of the rejection that was seen last. Who may ask is decided before.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
 
 from bus.client import Bus
 from bus.community import Community
-from bus.errors import RefusedError, UnavailableError
 from bus.identifiers import is_id, rejected_subject
 from bus.lookups import MAX_RUN, Run, run_of
 from bus.messages import Rejected, decode_rejected
 from bus.stored import Stored
-from resolvers.errors import NotReadyError
+from resolvers.answers import answered
 from resolvers.history import OutOfRangeError
 
 log = structlog.get_logger(__name__)
@@ -30,8 +29,6 @@ MAX_COUNTED_BYTES: Final = 32 * 1024 * 1024
 _STREAM: Final = "REJECTED"
 _SLACK: Final = 16  # how many may come while a page is looked for
 _LEAST_MS: Final = 1000
-
-Answer = TypeVar("Answer")
 
 
 class Rejection(NamedTuple):
@@ -84,7 +81,7 @@ class Rejections:
     async def page(self, community: Community, meter: str | None, after: int | None, first: int) -> Page:
         """Return up to `first` rejections of a community or one meter: the newest, or those before a cursor."""
         subject = _subject(community, meter)
-        low, last = await self._answered(self._bus.stream_bounds(_STREAM))
+        low, last = await answered(self._bus.stream_bounds(_STREAM))
         before = last + 1 if after is None else min(after, last + 1)
         wanted = _count(await self._run(subject, before)) + first + 1 + _SLACK
         low = max(1, low)
@@ -159,19 +156,10 @@ class Rejections:
         return found
 
     async def _run(self, subject: str, sequence: int, most: int = 1) -> Run:
-        return await self._answered(run_of(self._bus, _STREAM, subject, sequence=sequence, most=most))
+        return await answered(run_of(self._bus, _STREAM, subject, sequence=sequence, most=most))
 
     async def _since(self, subject: str, since_ms: int) -> Run:
-        return await self._answered(run_of(self._bus, _STREAM, subject, since_ms=since_ms))
-
-    async def _answered(self, question: Awaitable[Answer]) -> Answer:
-        try:
-            return await question
-        except UnavailableError:
-            raise NotReadyError("NATS does not answer; ask again in a moment") from None
-        except RefusedError as error:
-            log.error("refused readings may not be read", reason=str(error))
-            raise NotReadyError("refused readings are not to be had: the server may not read them") from error
+        return await answered(run_of(self._bus, _STREAM, subject, since_ms=since_ms))
 
 
 def _subject(community: Community, meter: str | None) -> str:
