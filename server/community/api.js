@@ -1,6 +1,7 @@
 // How the page asks: POST for queries, graphql-transport-ws for what is live, both on /graphql with the tab's token.
 
-const KEY = "commonwatt:token"; // the same as GraphiQL's, in this tab
+import { heldToken } from "./token.js";
+
 const PROTOCOL = "graphql-transport-ws";
 const PATIENCE_MS = 20_000;
 const SILENCE_MS = 75_000; // the subscription is sent again every 30 s
@@ -19,25 +20,6 @@ export class Refusal extends Error {
   }
 }
 
-/** Move a token from the address into this tab's storage: neither the server's log nor the history may hold it. */
-export function adoptToken() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = fragment.get("token");
-  if (token === null) return false;
-  keepToken(token.trim());
-  fragment.delete("token");
-  const rest = fragment.toString();
-  history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
-  return true;
-}
-
-export function keepToken(token) {
-  if (token) sessionStorage.setItem(KEY, token);
-  else sessionStorage.removeItem(KEY);
-}
-
-export const hasToken = () => sessionStorage.getItem(KEY) !== null;
-
 /** The page's own operations: the server knows the document by its text. */
 async function known() {
   if (!documents) {
@@ -51,7 +33,7 @@ async function known() {
 /** Execute an operation; give its data, and its errors by the path's last name. Throws Refusal where there is no data. */
 export async function ask(operationName, variables = {}) {
   const headers = { "content-type": "application/json", accept: "application/json" };
-  const token = sessionStorage.getItem(KEY);
+  const token = heldToken();
   if (token) headers.authorization = `Bearer ${token}`;
   let status, answer;
   try {
@@ -109,7 +91,7 @@ export function follow(operationName, variables, took, changed) {
       return again(0);
     }
     if (ended) return;
-    const token = sessionStorage.getItem(KEY);
+    const token = heldToken();
     const mine = new WebSocket(new URL("/graphql", location.href.replace(/^http/, "ws")), PROTOCOL);
     const send = (message) => mine.send(JSON.stringify(message));
     socket = mine;

@@ -1,6 +1,6 @@
 // The operator's page: who looks, at which community, at what time; and when what is asked again.
 
-import { Refusal, adoptToken, ask, follow, hasToken, keepToken } from "./api.js";
+import { Refusal, ask, follow } from "./api.js";
 import { Chart } from "./chart.js";
 import { at, make, say } from "./dom.js";
 import { clock, day, dayAndClock, energy, moment, power } from "./figures.js";
@@ -9,6 +9,7 @@ import { showMeters } from "./meters.js";
 import { RANGES, rangeAt } from "./ranges.js";
 import { showCounts, showRefused } from "./refused.js";
 import { showNow, showQuality, showTotals } from "./tiles.js";
+import { adoptToken, heldToken, keepToken } from "./token.js";
 
 const HOMES_MS = 15_000;
 const TIME_MS = 60_000;
@@ -108,7 +109,7 @@ async function begin() {
     return undefined;
   }
   at("sign-in").hidden = true;
-  at("sign-out").hidden = !hasToken();
+  at("sign-out").hidden = !heldToken();
   if (!communities.length) {
     say(at("problem"), "You see no community here. Sign in as the operator of one.");
     return undefined;

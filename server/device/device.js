@@ -1,7 +1,8 @@
 // The page on which a member looks at a device that waits, approves or denies it, and removes those of before.
 // It speaks to /graphql alone, and shows what comes as text, never as markup.
 
-const KEY = "commonwatt:token"; // the same as GraphiQL's, in this tab
+import { adoptToken, heldToken, keepToken } from "/community/token.js";
+
 const OF_CODES = {
   PAIRING_CODE_UNKNOWN:
     "No device waits with this code. Compare it with what the device shows: a code lives for ten minutes and works once.",
@@ -22,26 +23,9 @@ class Refusal extends Error {
   }
 }
 
-/** Move a token from the address into this tab's storage: neither the server's log nor the history may hold it. */
-function adoptToken() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = fragment.get("token");
-  if (token === null) return false;
-  keepToken(token.trim());
-  fragment.delete("token");
-  const rest = fragment.toString();
-  history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
-  return true;
-}
-
-function keepToken(token) {
-  if (token) sessionStorage.setItem(KEY, token);
-  else sessionStorage.removeItem(KEY);
-}
-
 /** Execute one of the page's operations and give its data; throws Refusal. */
 async function ask(operationName, variables = {}) {
-  const token = sessionStorage.getItem(KEY);
+  const token = heldToken();
   const headers = { "content-type": "application/json", accept: "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
   let status, answer;
@@ -108,9 +92,9 @@ async function start() {
     data = await ask("Homes");
   } catch (refusal) {
     if (refusal.code !== "UNAUTHENTICATED") throw refusal;
-    return signOut(sessionStorage.getItem(KEY) ? refusal.message : "");
+    return signOut(heldToken() ? refusal.message : "");
   }
-  const token = sessionStorage.getItem(KEY);
+  const token = heldToken();
   at("sign-out").hidden = !token;
   const groups = data.communities.filter((community) => community.homes.length);
   if (!groups.length) {
