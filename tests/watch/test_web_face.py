@@ -32,7 +32,8 @@ OUTSIDE = """
     const { x, y, width, height } = text.getBBox();
     const moved = text.closest("g")?.transform.baseVal[0]?.matrix.e ?? 0;
     const corners = [0.25, 0.75].flatMap((part) => [x, x + width].map((at) => [at + moved, y + part * height]));
-    return corners.some((corner) => !shape.isPointInFill(new DOMPoint(...corner)));
+    const points = corners.map((corner) => new DOMPoint(...corner));
+    return points.some((point) => !shape.isPointInFill(point) || shape.isPointInStroke(point));
   }).map((text) => text.textContent);
 }
 """
@@ -68,6 +69,21 @@ CONTRASTS = """
     found.push([shape.getAttribute("class"), 3, ratio(light(stroke === "none" ? fill : stroke), dial)]);
   }
   return found;
+}
+"""
+COLOURS = """
+() => {
+  const probe = document.createElement("p");
+  probe.style.color = "CanvasText";
+  document.body.append(probe);
+  const forced = getComputedStyle(probe).color;
+  probe.remove();
+  const all = document.querySelectorAll("#face text, #face tspan, .bezel, .lamp, .part, .sign");
+  const found = [...all].map((one) => {
+    const { fill, stroke } = getComputedStyle(one);
+    return stroke === "none" ? fill : stroke;
+  });
+  return [forced, found];
 }
 """
 
@@ -115,10 +131,14 @@ def test_all_can_be_read_in_each_scheme(page: Page, name: str, scheme: str, mode
 def test_each_light_has_a_shape_and_a_word_beside_its_colour(page: Page, screen: str) -> None:
     figures = view()["figures"] if screen == "glance" else VIEWS["today"]["figures"]
     shapes, words = set(), set()
+    page.set_viewport_size({"width": 192, "height": 192})
     for light in ("GREEN", "YELLOW", "RED"):
         draw(page, view(light=light, screen=screen, figures=figures))
         shape = page.locator(".bezel" if screen == "glance" else ".lamp")
         shapes.add(shape.get_attribute("d"))
+        box = shape.bounding_box()
+        assert box is not None
+        assert box["width"] >= 22  # pixels: of a disc or an octagon that is smaller, nobody sees which it is
         words.add(page.locator(".word").text_content())
     assert len(shapes) == len(words) == 3
 
@@ -135,10 +155,39 @@ def test_the_largest_text_is_the_number_that_matters(page: Page) -> None:
 def test_no_text_is_smaller_than_what_can_be_read_on_a_wrist(page: Page) -> None:
     for shown in VIEWS.values():
         draw(page, shown)
-        sizes = page.locator("#face text").evaluate_all(
+        sizes = page.locator("#face [font-size]").evaluate_all(
             "all => all.map((one) => Number(one.getAttribute('font-size')))"
         )
-        assert min(sizes) >= 17
+        assert min(sizes) >= 16
+
+
+def test_lines_break_between_a_figure_with_its_unit_and_the_rest(page: Page) -> None:
+    draw(page, VIEWS["trouble fault"])
+    lines = page.locator("#face text").all_text_contents()
+    assert lines[-3:] == ["the server failed", "11\u00a0min\u00a0ago", "trying again"]
+    draw(page, VIEWS["hours, few days"])
+    assert page.locator("#face text").nth(2).text_content() == "less than 19 comparable"
+
+
+@pytest.mark.parametrize("shared", [0, None])
+def test_the_ring_of_the_day_is_empty_where_nothing_was_shared(page: Page, shared: int | None) -> None:
+    draw(page, VIEWS["today"])
+    assert page.locator(".part").count() == 1
+    draw(page, VIEWS["today"] | {"figures": VIEWS["today"]["figures"] | {"shared": shared}})
+    assert page.locator(".part").count() == 0
+
+
+@pytest.mark.parametrize("mode", ["foreground", "ambient"])
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("name", ["green", "old", "today, red and lost", "nothing, unknown", "hours"])
+def test_colours_that_are_forced_are_the_only_ones(page: Page, name: str, scheme: str, mode: str) -> None:
+    page.emulate_media(color_scheme=scheme, forced_colors="active")  # type: ignore[arg-type]  # one of its literals
+    try:
+        draw(page, VIEWS[name] | {"mode": mode})
+        forced, found = page.evaluate(COLOURS)
+        assert found == [forced] * len(found)
+    finally:
+        page.emulate_media(forced_colors="none")
 
 
 def test_a_drawing_is_painted_without_touching_what_stays(page: Page) -> None:

@@ -138,6 +138,9 @@ def test_everything_can_be_done_by_keyboard_and_the_focus_is_seen(page: Page, si
     expect(page.get_by_role("button")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("main")).to_be_focused()
+    outlined = "(main) => [getComputedStyle(main).outlineWidth, getComputedStyle(main).outlineOffset]"
+    width, offset = page.get_by_role("main").evaluate(outlined)
+    assert float(offset.removesuffix("px")) <= -float(width.removesuffix("px"))  # the face fills the display
     page.keyboard.press("Tab")
     expect(page.get_by_role("button")).to_be_focused()
     expect(page.get_by_role("button")).to_have_css("outline-style", "solid")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.watch.web_browser import WEB, chromium, files, watched
 from tests.watch.web_site import HOME, Site, a_day, deployed
@@ -173,6 +173,18 @@ def test_a_token_that_ends_is_refused_and_a_new_link_goes_on(page: Page, site: S
     old(page)
     page.goto(site.link())
     live(page)
+
+
+def test_a_token_that_is_refused_takes_no_screen_of_the_last_figures(page: Page, site: Site) -> None:
+    page.goto(site.link())
+    live(page)
+    page.keyboard.press("ArrowRight")
+    live(page)
+    page.goto(f"{site.url}/watch/#home={HOME}&token=wrong")
+    told(page, "refused for")
+    page.keyboard.press("ArrowRight")
+    old(page)
+    expect(page.locator(".number")).to_have_text("0.84")
 
 
 def test_a_home_that_is_not_known_is_named(page: Page, site: Site) -> None:
@@ -433,6 +445,50 @@ def test_a_watch_without_a_token_is_paired_keeps_its_token_and_lives_until_it_is
     site.ask(member, "Remove", id=device["id"])
     expect(code).to_have_text(re.compile("^[A-Z0-9]{4}-[A-Z0-9]{4}$"), timeout=ATTEMPTS_MS)
     assert page.evaluate("localStorage['commonwatt.pairing']") is None
+
+
+CODE = {
+    "device_code": "7f",
+    "user_code": "WDJB-MJHT",
+    "verification_uri": "https://h.example/device",
+    "expires_in": 600,
+}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"verification_uri": None}, {"user_code": ["A"]}, {"expires_in": "soon"}],
+    ids=["no address", "a list for a code", "an end that is no number"],
+)
+def test_a_code_that_is_no_code_is_not_shown_and_another_is_asked_for(
+    page: Page, site: Site, odd: dict[str, object]
+) -> None:
+    answers = [CODE | odd, CODE]
+    page.route("**/oauth/device_authorization", lambda route: route.fulfill(json=answers.pop(0)))
+    page.clock.install()
+    page.goto(f"{site.url}/watch/")
+    expect(page.locator("#face")).to_contain_text("asking for a")
+    _until(page, lambda: len(answers) == 1)
+    page.clock.fast_forward(6_000)
+    expect(page.locator(".code")).to_have_text("WDJB-MJHT")
+
+
+def test_an_interval_that_is_none_does_not_hurry_the_watch(page: Page, site: Site) -> None:
+    polls: list[str] = []
+
+    def answer(route: Route) -> None:
+        polls.append(route.request.url)
+        route.fulfill(status=400, json={"error": "authorization_pending"})
+
+    page.route("**/oauth/device_authorization", lambda route: route.fulfill(json=CODE | {"interval": "soon"}))
+    page.route("**/oauth/token", answer)
+    page.clock.install()
+    page.goto(f"{site.url}/watch/")
+    expect(page.locator(".code")).to_have_text("WDJB-MJHT")
+    page.clock.fast_forward(4_000)
+    assert polls == []
+    page.clock.fast_forward(1_500)
+    _until(page, lambda: len(polls) == 1)
 
 
 def _until(page: Page, check: Callable[[], bool]) -> None:

@@ -240,6 +240,17 @@ def test_a_wrist_that_nobody_touches_goes_ambient_by_itself(browser: Browser, si
         expect(page.locator("html")).to_have_attribute("data-mode", "foreground")
 
 
+def test_a_touch_that_wakes_presses_no_button(browser: Browser, site: Site) -> None:
+    with watched(browser, has_touch=True) as page:
+        page.goto(f"{site.url}/watch/#home={HOME}&token=wrong&ambient")
+        button = page.get_by_role("button", name="Pair this watch")
+        button.tap()
+        expect(page.locator("html")).to_have_attribute("data-mode", "foreground")
+        expect(page.locator(TEXTS).first).to_have_text("refused")
+        button.tap()
+        expect(page.locator(".code")).to_be_visible()
+
+
 def test_the_fragment_can_ask_for_ambient_and_for_a_square_face(page: Page, site: Site) -> None:
     page.goto(site.link("&ambient&shape=square"))
     expect(page.locator("html")).to_have_attribute("data-mode", "ambient")
@@ -317,17 +328,20 @@ def test_the_token_leaves_the_address_and_lasts_as_long_as_the_tab(page: Page, s
 
 
 def test_who_sees_several_homes_picks_one(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/watch/#token={site.token('operator:', role='operator')}")
+    page.goto(f"{site.url}/watch/#shape=square&token={site.token('operator:', role='operator')}")
     expect(page.get_by_role("link")).to_have_text(["Demo", "home-1", "home-2", "home-3", "home-4", "home-5"])
     page.get_by_role("link", name="home-1").click()
     live(page)
+    expect(page.locator("html")).to_have_attribute("data-shape", "square")
     page.go_back()
+    expect(page.get_by_role("link")).to_have_count(6)  # for another
     page.goto(f"{site.url}/watch/#community=demo")
     live(page)
     expect(page).to_have_title("demo · Commonwatt")
 
 
 def test_who_sees_one_home_gets_it_without_asking(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/watch/#token={site.token()}")
-    live(page)
+    page.goto(f"{site.url}/watch/#ambient&shape=square&token={site.token()}")
     expect(page).to_have_title(f"{HOME} · Commonwatt")
+    expect(page.locator("#face")).to_have_attribute("data-state", "recent")
+    assert page.url == f"{site.url}/watch/#ambient&shape=square&home={HOME}"

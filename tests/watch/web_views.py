@@ -108,6 +108,7 @@ VIEWS: Final = {
     "hours, one": hours(figures=forecast((11, 16, 2400, 0.8))),
     "hours, none": hours(figures=forecast((11, 16, -2400, 0.8))),
     "hours, not known": hours(figures=forecast(reason="14 days of settled data are needed, there are 3")),
+    "hours, few days": hours(figures=forecast(reason="less than 19 comparable days are settled")),
     "hours, a long reason": hours(figures=forecast(reason=LONG)),
     "hours, long": hours(zone=330, figures=forecast(*((at, at + 2, 9_999_000, 0.9) for at in (10, 13, 16)))),
     "hours, old": hours(state="old", age=7_200_000, trouble="gone", reason="no answer in time", **{"for": 700_000}),

@@ -1,4 +1,4 @@
-const CACHE = "commonwatt-watch-fb6e7628cb77";
+const CACHE = "commonwatt-watch-cf0cdc430a40";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

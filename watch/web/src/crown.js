@@ -8,7 +8,7 @@ const KEYS = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp:
 
 /** Call `turn(1)`, `turn(-1)`, `reveal()`, `leave()` for any other key, `dim()`. `wake()` comes first and is true where the touch was for waking. */
 export function listen(target, { turn, reveal, leave, dim, wake, clock }) {
-  let [wheel, quiet, from, press] = [0, 0, null, 0];
+  let [wheel, quiet, from, press, slept] = [0, 0, null, 0, false];
   const end = () => {
     clearTimeout(press);
     from = null;
@@ -32,7 +32,7 @@ export function listen(target, { turn, reveal, leave, dim, wake, clock }) {
     [wheel, quiet] = [0, now + REST_MS];
   }, { passive: true });
   target.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || wake() || event.target.closest("button, nav")) return;
+    if (event.button !== 0 || (slept = wake()) || event.target.closest("button, nav")) return;
     from = [event.clientX, event.clientY];
     press = setTimeout(() => {
       end();
@@ -50,4 +50,5 @@ export function listen(target, { turn, reveal, leave, dim, wake, clock }) {
     if (Math.abs(far) >= SWIPE) turn(far < 0 ? 1 : -1);
   });
   addEventListener("pointercancel", end);
+  target.addEventListener("click", (event) => slept && event.detail && (event.preventDefault(), event.stopPropagation()), true);
 }

@@ -49,7 +49,7 @@ function drawGlance(pen, view) {
   const y = notice ? [104, 178, 210, 248] : [109, 207, 245, 296];
   return [
     bezel(light),
-    pen.line("word", y[0], notice ? 28 : 31, headline(view)),
+    pen.line("word", y[0], notice ? 28 : 31, headline(view), width(light, y[0] - 14)),
     pen.line("number", y[1], notice ? 78 : 100, number, light === "YELLOW" ? 262 : 325),
     withTrend(y[2], `${unit} ${way(surplus)}`.trim(), trend),
     pen.value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
@@ -65,8 +65,8 @@ function drawToday(pen, view) {
   const y = notice ? [104, 172, 202, 242] : [114, 197, 232, 282];
   return [
     ["circle", { class: "track", cx: 200, cy: 200, r: 186 }],
-    imported > 0 && ["path", { class: "part", d: arc(shared / imported) }],
-    ["path", { class: "lamp", d: outline(light, 200, notice ? 55 : 60, 0.1) }],
+    imported > 0 && shared > 0 && ["path", { class: "part", d: arc(shared / imported) }],
+    ["path", { class: "lamp", d: outline(light, 200, notice ? 54 : 59, 0.13) }],
     pen.line("word", y[0], notice ? 26 : 28, headline(view)),
     pen.line("number", y[1], notice ? 70 : 88, amount),
     pen.line("soft", y[2], 26, `${unit} ${what} today`.trim()),
@@ -92,7 +92,7 @@ function stretches(pen, rows, notice) {
   const high = notice ? 46 : 74;
   const top = (notice ? 178 : 207) - (high * (rows.length - 1)) / 2;
   return rows.flatMap(([hours, surplus, sure], i) => (notice
-    ? [pen.value(top + high * i, 32, [hours, surplus], sure, 310)]
+    ? [pen.value(top + high * i, 27, [hours, surplus], sure, 310)]
     : [pen.line("strong", top + high * i, 38, hours), pen.line("soft", top + 26 + high * i, 23, `${surplus} ${sure}`)]));
 }
 
@@ -151,5 +151,5 @@ function withTrend(y, text, trend) {
 }
 
 function column(pen, x, y, [number, unit], label) {
-  return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 150), pen.line("soft", y + 31, 23, label, 150)];
+  return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 138), pen.line("soft", y + 31, 23, label, 150)];
 }

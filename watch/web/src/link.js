@@ -78,13 +78,14 @@ export class Link {
 
   async #authorize() {
     const { status, body, retry } = await this.#form("oauth/device_authorization", {});
-    if (body?.device_code && body.user_code) this.#tell({ ...body, type: "code" });
+    const words = ["device_code", "user_code", "verification_uri"];
+    if (body?.expires_in > 0 && words.every((name) => typeof body[name] === "string")) this.#tell({ ...body, type: "code" });
     else this.#refused(status, body, retry);
   }
 
   async #poll(device_code) {
     const { status, body, retry } = await this.#form("oauth/token", { grant_type: GRANT, device_code });
-    if (body?.access_token && body.home) this.#tell({ type: "paired", token: body.access_token, home: body.home });
+    if (typeof body?.access_token === "string" && typeof body.home === "string") this.#tell({ type: "paired", token: body.access_token, home: body.home });
     else this.#refused(status, body, retry);
   }
 

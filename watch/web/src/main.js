@@ -11,6 +11,7 @@ import { observe } from "./platform.js";
 import { Receipt } from "./receipt.js";
 
 const SCREENS = ["glance", "today", "hours"];
+const KINDS = ["home", "community"];
 const AGAIN_MS = 10_000;
 
 const base = new URL("../", location.href);
@@ -27,7 +28,8 @@ const app = new App({
   show: (view) => page.show(view),
   tap: () => navigator.userActivation?.hasBeenActive && navigator.vibrate?.([40, 80, 40]),
 });
-const fragment = () => new URLSearchParams(location.hash.slice(1));
+const fragment = (url = location) => new URLSearchParams(new URL(url).hash.slice(1));
+const kindIn = (said) => KINDS.find((name) => said.get(name));
 const platform = observe((event) => app.tell(event), { forced: () => fragment().has("ambient") });
 let again = 0;
 
@@ -52,7 +54,7 @@ listen(page.at("watch"), {
 /** Take from the address what it says, and the token out of it. */
 function readAddress() {
   const said = fragment();
-  const kind = ["home", "community"].find((name) => said.get(name));
+  const kind = kindIn(said);
   const before = memory.asked;
   const target = kind ? { kind, id: said.get(kind) } : before?.target ?? null;
   const token = said.get("token") ?? before?.token ?? null;
@@ -65,12 +67,15 @@ function readAddress() {
   return { target, token };
 }
 
-function begin() {
+/** Begin anew; `asking`: with the list, whomever it showed last. */
+function begin(asking = false) {
   clearTimeout(again);
+  app.save();
+  if (asking) memory.asked = { ...memory.asked, target: null };
   const { pairing, last } = memory;
   let { target, token } = readAddress();
   if (!target && !token && pairing) target = { kind: "home", id: pairing.home };
-  if (!target && !token && last) target = last.target;
+  if (!target && !token && !asking && last) target = last.target;
   const paired = !token && pairing !== null && pairing.home === target?.id;
   if (paired) token = pairing.token;
   const kept = target && last?.target?.kind === target.kind && last.target.id === target.id ? last.kept : {};
@@ -86,19 +91,27 @@ async function find(token) {
   if (app.state.target || app.state.pairing) return;
   if (refused) return void app.tell({ type: "pair" });
   const homes = places?.filter(({ kind }) => kind === "home") ?? [];
-  if (homes.length === 1) return void location.replace(`#home=${encodeURIComponent(homes[0].id)}`);
+  if (homes.length === 1) return void location.replace(addressOf(homes[0]));
   page.pick(true);
-  if (places) listPlaces(page, places);
+  if (places) listPlaces(page, places, addressOf);
   else page.at("finding").textContent = `The server did not say (${reason}). Trying again.`;
   if (!places?.length) again = setTimeout(() => find(token), AGAIN_MS);
 }
 
-addEventListener("hashchange", () => {
-  const { kind, id } = app.state.target ?? {};
-  const before = kind && `${kind}=${id}`;
+/** Return the fragment that shows a place, in the shape and the mode of now. */
+function addressOf({ kind, id }) {
   const said = fragment();
+  said.set(kind, id);
+  return `#${said}`.replace(/=(?=&)/g, "");
+}
+
+addEventListener("hashchange", ({ oldURL }) => {
+  const { kind, id } = app.state.target ?? {};
+  const said = fragment();
+  const named = kindIn(said);
+  const back = !named && kindIn(fragment(oldURL)); // to the list that it was picked from
   platform.dim();
-  if (said.has("token") || (["home", "community"].some((name) => said.get(name)) && `${kind}=${said.get(kind)}` !== before)) begin();
+  if (back || said.has("token") || (named && (named !== kind || said.get(named) !== id))) begin(Boolean(back));
   else readAddress();
 });
 addEventListener("pagehide", () => {

@@ -31,7 +31,7 @@ export function pollAgain(turn) {
 export function authorized(turn, event) {
   if (turn.s.pairing?.phase !== "asking") return;
   const { device_code, user_code: code, verification_uri: uri, verification_uri_complete: uri_complete } = event;
-  const interval = 1000 * (event.interval ?? 5);
+  const interval = 1000 * (event.interval > 0 ? event.interval : 5);
   turn.s.pairing = { phase: "showing", code, uri, uri_complete, device_code, interval, ends: turn.now.steady + 1000 * event.expires_in };
   turn.s.failures = 0;
   turn.await("poll", interval);

@@ -22,15 +22,15 @@ export async function findPlaces(base, [id], token, receipt) {
   return { places };
 }
 
-/** Show the list in the page's elements; each is a link to its fragment. */
-export function listPlaces(page, places) {
+/** Show the list in the page's elements; each is a link to what `addressOf` says. */
+export function listPlaces(page, places, addressOf) {
   const document = page.at("found").ownerDocument;
-  page.at("found").replaceChildren(...places.map(({ kind, id, name }) => {
+  page.at("found").replaceChildren(...places.map((place) => {
     const item = document.createElement("li");
     const link = document.createElement("a");
-    link.href = `#${new URLSearchParams({ [kind]: id })}`;
-    link.textContent = name;
-    link.className = kind;
+    link.href = addressOf(place);
+    link.textContent = place.name;
+    link.className = place.kind;
     item.append(link);
     return item;
   }));

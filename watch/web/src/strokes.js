@@ -2,6 +2,7 @@
 // platform's font is comes in as `breadth` (breadth.js), and widths are reckoned from it.
 
 const RUNNING = 0.88; // of bold, in running text
+const BESIDE = 0.72; // of a figure's size: its unit, and what it is
 const WIDTHS = { ".": 0.3, ",": 0.3, ":": 0.3, " ": 0.27, "-": 0.4, i: 0.3, l: 0.3, j: 0.3, t: 0.4, r: 0.42, m: 0.92, w: 0.85, W: 0.98, M: 0.9 };
 const OTHER = 0.62; // of all else: digits, signs, letters; bold, as a part of their size
 
@@ -18,18 +19,18 @@ export function penOf(breadth) {
 
   /** A figure [number, unit] in the middle at `y`, and what it is beside it. */
   const value = (y, size, [number, unit], what, most = 300) => {
-    const rest = [unit, what].filter(Boolean).join(" ");
-    const fitted = fit(`${number} ${rest}`, size, most);
+    const rest = [unit, what].map((word) => word && ` ${word}`).join("");
+    const fitted = Math.floor(Math.min(size, most / (wide(number) + BESIDE * RUNNING * wide(rest))));
     return [
       "text", { class: "strong", x: 200, y, "font-size": fitted }, number,
-      rest && ["tspan", { class: "soft", "font-size": Math.floor(fitted * 0.72) }, ` ${rest}`],
+      rest && ["tspan", { class: "soft", "font-size": Math.floor(BESIDE * fitted) }, rest],
     ];
   };
 
   /** Text, broken between words into lines as long as `rooms` are wide; the last says if more was. */
   const wrap = (text, size, rooms) => {
     const broken = [];
-    const words = text.trim().replace(/(\d) (?=\p{L})/gu, "$1\u00A0").split(" "); // a figure keeps its unit
+    const words = text.trim().replace(/(?<=\d) (?=\w{1,4}\b)| (?=(ago|ahead|behind)$)/g, "\u00A0").split(" "); // a figure keeps its unit
     for (const room of rooms) {
       const fits = (part) => RUNNING * size * wide(part) <= room;
       let row = words.shift() ?? "";
