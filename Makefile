@@ -18,9 +18,10 @@ setup: $(VENV)/.installed server/static/graphiql/index.html
 
 dev: setup $(VENV)/.installed-dev
 
+# Without Debian's python3-venv, venv fails and leaves an environment that has no pip: not to be taken for one.
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit("Commonwatt needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("Commonwatt needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.txt
