@@ -3,27 +3,18 @@
 import gc
 from contextlib import AsyncExitStack
 
-from prometheus_client import start_http_server
-
 from aggregator.metrics import Metrics
 from aggregator.service import Aggregator, AggregatorOptions
 from commonwatt.running import connected
-from commonwatt.settings import Settings, SettingsError
+from commonwatt.scraping import scraped
+from commonwatt.settings import Settings
 
 
 async def aggregate(settings: Settings, options: AggregatorOptions) -> None:
     """Run the aggregator."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        if settings.metrics_port:
-            try:
-                server, _ = start_http_server(settings.metrics_port, settings.host, metrics.registry)
-            except OSError as error:
-                raise SettingsError(
-                    f"metrics port {settings.metrics_port} on {settings.host}: {error.strerror}; choose another with "
-                    "--metrics-port"
-                ) from None
-            stack.callback(server.shutdown)
+        stack.enter_context(scraped(metrics.registry, settings.host, settings.metrics_port))
         # States are long-lived and readings short-lived, and neither has cycles: collect rarely.
         gc.set_threshold(100_000, 50, 100)
         bus = await stack.enter_async_context(connected(settings, "aggregate"))

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime, time
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from aggregator.audit import AuditError, AuditReport, audit
+from commonwatt.progress import bar_on
 from commonwatt.running import connect
 from commonwatt.settings import Settings
 
@@ -23,17 +23,8 @@ async def run_audit(settings: Settings, since: str | None, until: str | None, co
         raise AuditError(f"--from {since} is not before --to {until}")
     bus = await connect(settings, "audit", patience_s=_PATIENCE_S)
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("reading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
     try:
-        with bar:
+        with bar_on(console) as bar:
             task = bar.add_task("reading", total=None)
             report = await audit(
                 bus,

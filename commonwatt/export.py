@@ -15,9 +15,6 @@ from commonwatt.settings import Settings, SettingsError
 from commonwatt.standard import leave_output
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from commonwatt.tables import Table
 
 HELP: Final = (
@@ -62,6 +59,7 @@ async def _export(
 
     from bus.errors import UnavailableError
     from bus.registry import Registry
+    from commonwatt.progress import bar_on
     from commonwatt.settled import Settled, ranges
     from resolvers.errors import NotReadyError
     from resolvers.history import History, OutOfRangeError
@@ -73,7 +71,7 @@ async def _export(
         await registry.load(bus)
         settled = Settled(History(bus), registry, pause=bus.pause, patience_s=_HISTORY_PATIENCE_S)
         wanted = ranges(registry, communities, since, until)
-        with _bar(console) as bar, _table(form, out) as table:
+        with bar_on(console) as bar, _table(form, out) as table:
             task = bar.add_task("looking", total=None)
             plan = await settled.plan(wanted)
             bar.update(task, description="reading", total=plan.rows)
@@ -134,17 +132,3 @@ def _table(form: Form, out: str) -> "Iterator[Table]":
     else:
         with replacing(Path(out)) as draft, ParquetTable(draft) as table:
             yield table
-
-
-def _bar(console: "Console") -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from prometheus_client import start_http_server
 from rich.console import Console
 
 from commonwatt.files import allow_files
 from commonwatt.options import with_nats
 from commonwatt.running import connected, run
-from commonwatt.settings import Settings, SettingsError
+from commonwatt.settings import Settings
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -136,6 +135,7 @@ def run_gateway(settings: Settings, name: str, make_feeds: Callable[[], Sequence
 
 async def serve_feeds(settings: Settings, name: str, feeds: Sequence["Feed"]) -> None:
     """Read feeds and publish, with the metrics on their port, until all feeds have ended."""
+    from commonwatt.scraping import scraped
     from meters.gateways.buffer import Buffer
     from meters.gateways.metrics import Metrics
     from meters.gateways.runner import Gateway
@@ -143,14 +143,7 @@ async def serve_feeds(settings: Settings, name: str, feeds: Sequence["Feed"]) ->
     metrics = Metrics()
     allow_files(len(feeds))
     async with AsyncExitStack() as stack:
-        if port := settings.gateway_metrics_port:
-            try:
-                server, _ = start_http_server(port, settings.host, metrics.registry)
-            except OSError as error:
-                raise SettingsError(
-                    f"metrics port {port} on {settings.host}: {error.strerror}; choose another with --metrics-port"
-                ) from None
-            stack.callback(server.shutdown)
+        stack.enter_context(scraped(metrics.registry, settings.host, settings.gateway_metrics_port))
         buffer = Buffer(
             settings.data_dir / "gateways" / f"{name}.sqlite3",
             most=settings.gateway_buffer_readings,

@@ -17,6 +17,7 @@ def greet(addresses: Addresses, demo: Demo, data_dir: Path) -> None:
     home, member, operator = demo
     rows = (
         ("Watch", f"{url}/watch/" + (f"#home={home}&token={member}" if member else "")),
+        *((("Device", f"{url}/device#token={member}"),) if member else ()),
         ("Community", f"{url}/community/" + (f"#token={operator}" if operator else "")),
         ("GraphiQL", f"{url}/graphql" + (f"#token={operator}" if operator else "")),
         ("Health", f"{url}/health"),
@@ -30,7 +31,7 @@ def greet(addresses: Addresses, demo: Demo, data_dir: Path) -> None:
     for what, where in rows:
         console.print(Text.assemble((f"{what:<10}", "bold"), where))
     if member:
-        console.print(f"\nFor a day the links sign in: the watch as home {home}, the others as the operator.")
+        console.print(f"\nFor a day the links sign in: the first two as home {home}, the others as the operator.")
     console.print("\nIn another terminal:\n")
     this = _this_program()
     if member:

@@ -103,6 +103,7 @@ async def test_its_links_sign_in_and_no_log_holds_a_token(grow: Grow) -> None:
     home = parse_qs(urlsplit(tree.watch).fragment)
     assert (urlsplit(tree.watch).path, home["home"]) == ("/watch/", ["demo.home-01"])
     (member,) = home["token"]
+    assert f"Device    {tree.url}/device#token={member}\n" in tree.out
     verified = {claims["sub"]: claims for claims in (shown(tree, text) for text in (member, tree.operator))}
     assert set(verified) == {"home:home-01", "operator:"}
     assert {claims["exp"] - claims["iat"] for claims in verified.values()} == {86_400}
