@@ -90,6 +90,8 @@ def main() -> None:
         asyncio.run(alert(given.url, given.community, given.token, given.count, Alarm(given.on, given.off)))
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:  # whoever reads has had enough; flushed at the end, it would fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except TransportQueryError as error:
         sys.exit(f"{given.community}: {error.errors[0]['message'] if error.errors else error}")
     except TransportError as error:

@@ -37,7 +37,10 @@ def running(script: str, *arguments: str, token: str | None = None) -> Iterator[
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @pytest.fixture
@@ -116,6 +119,19 @@ def test_ctrl_c_ends_a_script_without_a_word(script: Path, stand: Stand, token: 
     with running(script.name, "--url", stand.url, token=token) as process:
         stand.await_subscribed()
         process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+        assert said(process) == ""
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_whose_reader_has_had_enough_ends_without_a_word(script: Path, stand: Stand, token: str) -> None:
+    with running(script.name, "--url", stand.url, token=token) as process:
+        stand.await_subscribed()
+        assert process.stdout is not None
+        process.stdout.close()
+        for watts in (5000.0, 0.0):  # the alarm goes on, and off
+            stand.set_home(a_home(net_power=watts))
+            stand.set_community(a_community(surplus_power=watts))
         assert process.wait(DEADLINE_S) == 0
         assert said(process) == ""
 
