@@ -8,6 +8,7 @@ A home's or a community's id goes in, frozen dataclasses come out (watch.glance)
 by itself, with back-off and full jitter, and raises only for what waiting does not mend.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from watch.verdict import Standing
 __all__ = ["Following", "Glances", "RefusedError", "UnknownError", "Watch", "WatchError"]
 
 R = TypeVar("R", bound=Reading)
+K = TypeVar("K", "Glances[Any]", Following)
 Token = str | Callable[[], Awaitable[str]] | None
 
 
@@ -73,6 +75,11 @@ class Glances(Generic[R]):
     def state(self) -> State:
         """How it stands: the link, and since when."""
         return self._shell.state
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over
 
     def __aiter__(self) -> Self:
         return self
@@ -145,14 +152,13 @@ class Watch:
         self._limits = limits
         self._now = now or moment
         self._documents = read_documents()
-        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._kept: list[Glances[Any] | Following] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._closers:
-            await self._closers.pop()()
+        await asyncio.gather(*(one.aclose() for one in self._kept))
 
     def glance(self, home: str, show: Show = Show.FOREGROUND) -> Glances[HomeGlance]:
         """Follow a home's light, the surplus, its share and the trend; `show` says how often, how precisely, how."""
@@ -189,15 +195,16 @@ class Watch:
             raise TypeError("a subscription of one's own takes a token, not a function that gives one")
         meter = Meter(lambda: self._now().steady)
         party = Party(self._address, self._documents, self._limits or Limits(), meter, token)
-        following = Following(party, document, variables, self._now)
-        self._closers.append(following.aclose)
-        return following
+        return self._keep(Following(party, document, variables, self._now))
 
     def _follow(self, target: Target, form: type[R], screen: Screen, show: Show) -> Glances[R]:
         shell = Shell(self._address, self._documents, now=self._now, limits=self._limits)
-        glances = Glances(shell, target, form, screen, show, self._token)
-        self._closers.append(glances.aclose)
-        return glances
+        return self._keep(Glances(shell, target, form, screen, show, self._token))
+
+    def _keep(self, one: K) -> K:
+        """Have it ended with the Watch; those that have ended are let go of."""
+        self._kept = [*(kept for kept in self._kept if not kept.over), one]
+        return one
 
 
 def moment() -> Moment:

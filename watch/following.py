@@ -6,6 +6,7 @@ a network does, and tries again with back-off and full jitter; what is fit for a
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -13,6 +14,7 @@ from watch import events as on
 from watch.backoff import delay_ms
 from watch.documents import Document
 from watch.events import Event
+from watch.failure import NO_ANSWER
 from watch.line import Party, SocketLine
 from watch.state import Moment
 from watch.verdict import PATIENT, Standing, judge_errors, judge_lost
@@ -81,6 +83,11 @@ class Following:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._keeper.done()
+
     async def aclose(self) -> None:
         """End the subscription and wait until its connection is closed."""
         self._keeper.cancel()
@@ -101,13 +108,18 @@ class Following:
             await asyncio.sleep(delay_s)
 
     async def _attempt(self) -> None:
-        """Hold one connection until the subscription ends, and note why it did."""
-        over = asyncio.Event()
+        """Hold one connection until the subscription ends or nobody answers any more, and note why it did."""
+        heard = asyncio.Event()
+        opened = over = False
+        limits = self._party.limits
         self._why = None
 
         def tell(event: Event) -> None:
+            nonlocal opened, over
+            heard.set()
             match event:
                 case on.Opened():
+                    opened = True
                     self._put(Link(Standing.WAITING))
                     line.subscribe(1, _NAME, self._variables)
                 case on.Result():
@@ -118,17 +130,24 @@ class Following:
                     self._put(self._why)
                 case on.Ended():
                     self._why = Link(*judge_errors(event.errors)) if event.errors else self._why
-                    over.set()
+                    over = True
                 case on.Lost():
                     self._why = Link(judge_lost(event), event.reason)
-                    over.set()
+                    over = True
                 case _:
                     pass
 
         line = SocketLine(self._party, tell)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(line.run())
-            await over.wait()
+            while not over:
+                if await _comes(heard, limits.silence_s):
+                    continue
+                if opened:
+                    line.ping()
+                if not await _comes(heard, limits.pong_s):
+                    self._why = Link(Standing.GONE, NO_ANSWER)
+                    break
             running.cancel()
 
     def _put(self, news: News) -> None:
@@ -136,3 +155,13 @@ class Following:
         self._news = [waiting for waiting in self._news if type(waiting) is not type(news)]
         self._news.append(news)
         self._changed.set()
+
+
+async def _comes(heard: asyncio.Event, most_s: float) -> bool:
+    """Wait until something is heard, for so many seconds at most; return whether it was."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(most_s):
+            await heard.wait()
+            heard.clear()
+            return True
+    return False

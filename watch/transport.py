@@ -22,10 +22,16 @@ from watch.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one connection: seconds for each step, bytes for one message or answer."""
+    """The bounds of one connection: seconds for each step, bytes for one message or answer.
+
+    `silence_s` and `pong_s` are those of subscriptions of one's own, which ask for no `maxSilence` that we know of: how
+    long a silence may last until it is asked whether the server lives, and the answer to that. A device has its own.
+    """
 
     connect_s: float = 15.0
     close_s: float = 2.0
+    silence_s: float = 60.0
+    pong_s: float = 10.0
     message_bytes: int = 64 * 1024
 
 

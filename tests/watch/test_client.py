@@ -1,6 +1,7 @@
 """Scripts get typed glances, whatever server and network do."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -11,15 +12,18 @@ from pathlib import Path
 
 import pytest
 from graphql import GraphQLSyntaxError
+from websockets.asyncio.server import ServerConnection
 
 from tests.watch.cable import Cable
 from tests.watch.stand import Light, Stand, a_community, a_home
+from tests.watch.test_line import ACK, next_message, scripted
 from watch import client
 from watch.address import AddressError
 from watch.client import RefusedError, UnknownError, Watch
 from watch.events import Show
 from watch.news import Link, News, Result, Standing
 from watch.state import Moment
+from watch.transport import Limits
 
 DEADLINE_S = 20.0
 ROOT = Path(__file__).parents[2]
@@ -33,8 +37,8 @@ def at_once() -> Moment:
 
 
 @asynccontextmanager
-async def watching(url: str, token: client.Token = None) -> AsyncIterator[Watch]:
-    async with asyncio.timeout(DEADLINE_S), Watch(url, token, now=at_once) as watch:
+async def watching(url: str, token: client.Token = None, limits: Limits | None = None) -> AsyncIterator[Watch]:
+    async with asyncio.timeout(DEADLINE_S), Watch(url, token, limits=limits, now=at_once) as watch:
         yield watch
 
 
@@ -144,6 +148,8 @@ async def test_leaving_closes_every_connection(own_stand: Stand) -> None:
         await one.aclose()
         await asyncio.to_thread(own_stand.await_sockets, 1)
         assert [left async for left in one] == []
+        assert watch.glance("demo.home-02") in watch._kept
+        assert one not in watch._kept
     await asyncio.to_thread(own_stand.await_sockets, 0)
     assert [left async for left in other] == []
 
@@ -181,6 +187,32 @@ async def test_a_subscription_of_ones_own_is_kept_up(own_stand: Stand) -> None:
         assert item.retry_in_s == 0
         await asyncio.to_thread(own_stand.start)
         assert (await result_of(news)).data == {"home": {"netPower": -410}}
+
+
+async def test_a_silence_is_asked_about_and_a_server_that_vanished_is_noticed() -> None:
+    answers = 0
+
+    async def play(connection: ServerConnection) -> None:
+        nonlocal answers
+        await connection.recv()
+        await connection.send(ACK)
+        await connection.recv()
+        await connection.send(next_message({"home": {"netPower": 1}}))
+        for _ in range(2):
+            assert json.loads(await connection.recv())["type"] == "ping"
+            await connection.send('{"type": "pong"}')
+            answers += 1
+        await connection.wait_closed()
+
+    limits = Limits(close_s=0.1, silence_s=0.05, pong_s=1.0)
+    async with (
+        scripted(play) as url,
+        watching(url, limits=limits) as watch,
+        watch.follow(OWN, {"home": "demo.home-01"}) as news,
+    ):
+        await result_of(news)
+        assert await anext(news) == Link(Standing.GONE, "no answer in time", 0)
+        assert answers == 2
 
 
 async def test_a_subscription_of_ones_own_says_what_is_wrong(stand: Stand) -> None:
