@@ -30,7 +30,7 @@ class Blocks:
 
     def feed(self, came: bytes) -> Iterator[Block]:
         """Give the blocks that are whole now; raises BlockError."""
-        self._rest += came.replace(b"\r\n", b"\n")
+        self._rest = (self._rest + came).replace(b"\r\n", b"\n")
         while b"\n\n" in self._rest:
             block, _, self._rest = self._rest.partition(b"\n\n")
             yield _read(block)

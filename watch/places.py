@@ -15,18 +15,18 @@ from watch.failure import NO_ANSWER
 from watch.http import GetLine
 from watch.line import Party
 from watch.text import printable
-from watch.verdict import Standing, first_message, judge_lost
+from watch.verdict import Standing, judge_errors, judge_lost
 
 _MOST: Final = 1000
 _ANSWER_S: Final = 20.0
 
 
 class NoPlacesError(Exception):
-    """Raised when the server does not say what there is; the message says why. `gone`: nobody answered."""
+    """Raised when the server does not say what there is; the message says why, `standing` what that means."""
 
-    def __init__(self, reason: str, *, gone: bool = False) -> None:
+    def __init__(self, reason: str, standing: Standing = Standing.FAULT) -> None:
         super().__init__(reason)
-        self.gone = gone
+        self.standing = standing
 
 
 async def ask_places(party: Party) -> list[Target]:
@@ -36,15 +36,16 @@ async def ask_places(party: Party) -> list[Target]:
         async with asyncio.timeout(_ANSWER_S):
             await GetLine(party, told.append, Get(1, PLACES, {}, None)).run()
     except TimeoutError:
-        raise NoPlacesError(NO_ANSWER, gone=True) from None
+        raise NoPlacesError(NO_ANSWER, Standing.GONE) from None
     match told:
         case [on.Result(data=data)]:
             found = list(_targets(data))
             return sorted(found, key=lambda target: target.kind != "home")[:_MOST]
         case [on.Errors(errors=errors)]:
-            raise NoPlacesError(first_message(errors) or "the server failed")
+            standing, reason = judge_errors(errors)
+            raise NoPlacesError(reason or "the server failed", standing)
         case [on.Lost() as lost]:
-            raise NoPlacesError(lost.reason, gone=judge_lost(lost) is Standing.GONE)
+            raise NoPlacesError(lost.reason, judge_lost(lost))
         case _:
             raise NoPlacesError("no answer")
 

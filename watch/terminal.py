@@ -159,7 +159,9 @@ async def _choose(party: Party, memory: Memory | None) -> Target | str:
     try:
         found = await ask_places(party)
     except NoPlacesError as error:
-        last = memory.last(party.address.server) if memory is not None and error.gone else None
+        if error.standing is Standing.REFUSED:
+            return f"refused ({error}): check the token, or pair this watch with --pair"
+        last = memory.last(party.address.server) if memory is not None and error.standing is Standing.GONE else None
         if last is not None:
             return last
         return f"{_WHICH} ({error})"

@@ -25,8 +25,11 @@ def test_cuts_do_not_matter(cuts: list[int]) -> None:
     assert found == MEANT
 
 
-def test_windows_lines_are_lines_too() -> None:
-    assert list(Blocks(100).feed(b"event: next\r\ndata: 1\r\n\r\n")) == [Block("next", "1")]
+def test_windows_lines_are_lines_too_wherever_they_are_cut() -> None:
+    stream = b"event: next\r\ndata: 1\r\n\r\n"
+    for cut in range(len(stream)):
+        blocks = Blocks(100)
+        assert [*blocks.feed(stream[:cut]), *blocks.feed(stream[cut:])] == [Block("next", "1")]
 
 
 def test_a_block_is_bounded_and_text() -> None:

@@ -346,7 +346,8 @@ def test_who_does_not_say_what_to_watch_is_told_what_there_is(
     said = "commonwatt watch: say which one to watch: --home demo.home-01, --home demo.home-02, "
     assert capsys.readouterr().err.startswith(said)
     assert run(guarded_stand.url, None, None, None, once=True, as_json=False) == 2
-    assert "(HTTP status 401)" in capsys.readouterr().err
+    said = "commonwatt watch: refused (HTTP status 401): check the token, or pair this watch with --pair\n"
+    assert capsys.readouterr().err == said
 
 
 def test_once_says_in_one_line_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
