@@ -185,6 +185,10 @@ def test_a_token_that_is_refused_takes_no_screen_of_the_last_figures(page: Page,
     page.keyboard.press("ArrowRight")
     old(page)
     expect(page.locator(".number")).to_have_text("0.84")
+    said, button = page.locator("#face text").last.bounding_box(), page.get_by_role("button").bounding_box()
+    assert said is not None
+    assert button is not None
+    assert said["y"] + 0.78 * said["height"] <= button["y"]  # below the line that it stands on is room for a tail
 
 
 def test_a_home_that_is_not_known_is_named(page: Page, site: Site) -> None:

@@ -1,7 +1,7 @@
 """Pictures of the web watch for the documents: `python -m tests.watch.web_pictures [FOLDER]`.
 
-Faces are drawn by the watch's own modules in Chromium, in the font that the system has for `system-ui`; each goes into
-a small PNG with a palette, transparent around the dial.
+Faces are drawn by the watch's own modules in Chromium, in the font that the system has for `system-ui` (Inter, of
+Debian's fonts-inter, in those that are kept); each goes into a small PNG with a palette, transparent around the dial.
 """
 
 import base64

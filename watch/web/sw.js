@@ -1,4 +1,4 @@
-const CACHE = "commonwatt-watch-cf0cdc430a40";
+const CACHE = "commonwatt-watch-379ade3ca33d";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

@@ -72,7 +72,7 @@ function drawToday(pen, view) {
     pen.line("soft", y[2], 26, `${unit} ${what} today`.trim()),
     column(pen, 127, y[3], energy(imported), "drawn"),
     column(pen, 271, y[3], energy(shared), view.kind === "home" ? "from others" : "shared"),
-    ...(notice ? tell(pen, notice, "UNKNOWN", 307, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
+    ...(notice ? tell(pen, notice, "UNKNOWN", 299, view.trouble) : [pen.line("soft", 354, 25, footer(view))]),
   ];
 }
 
@@ -151,5 +151,5 @@ function withTrend(y, text, trend) {
 }
 
 function column(pen, x, y, [number, unit], label) {
-  return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 138), pen.line("soft", y + 31, 23, label, 150)];
+  return ["g", { transform: `translate(${x - 200} 0)` }, pen.value(y, 34, [number, unit], "", 138), pen.line("soft", y + 31, 23, label, 130)];
 }
