@@ -91,6 +91,7 @@ VIEWS: Final = {
     "nothing, a long reason": nothing("gone", reason=LONG),
     "a long reason": view(light="YELLOW", trouble="incomplete", reason=LONG),
     "a yellow that is wide": view(light="YELLOW", figures={"surplus": -9_990, "share": 9_990, "trend": "FALLING"}),
+    "a yellow that is large": view(light="YELLOW", figures={"surplus": -123_400, "share": 1.2e6, "trend": "RISING"}),
     "a yellow with a clock": view(light="YELLOW", trouble="clock", off=-90_000_000),
     "a large community": view(kind="community", figures={"surplus": -999_900, "share": 999_900, "trend": "RISING"}),
     "nulls": view(figures={"surplus": None, "share": None, "trend": None}),

@@ -1,4 +1,4 @@
-const CACHE = "commonwatt-watch-379ade3ca33d";
+const CACHE = "commonwatt-watch-68ac1c81f6e1";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

@@ -52,7 +52,7 @@ function drawGlance(pen, view) {
     pen.line("word", y[0], notice ? 28 : 31, headline(view), width(light, y[0] - 14)),
     pen.line("number", y[1], notice ? 78 : 100, number, light === "YELLOW" ? 262 : 325),
     withTrend(y[2], `${unit} ${way(surplus)}`.trim(), trend),
-    pen.value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", light === "YELLOW" ? 235 : 300),
+    pen.value(y[3], notice ? 30 : 36, power(share), view.kind === "home" ? "mine" : "shared", width(light, y[3])),
     ...(notice ? tell(pen, notice, light, 281, view.trouble) : [pen.line("soft", 338, 26, footer(view))]),
   ];
 }
