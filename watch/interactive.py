@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final, Self
 
 from rich.console import Console
@@ -140,6 +141,7 @@ def face_of(shell: Shell) -> Face:
     face = draw(seen, title, shell.receipt, bill=shell.bill)
     if seen.screen is not Screen.GLANCE:
         face = replace(face, title=f"{title} · {seen.screen}")
-    if seen.screen is Screen.RECEIPT and not face.notice:
-        face = replace(face, notice=KEYS)
+    if seen.screen is Screen.RECEIPT:
+        began = datetime.fromtimestamp(shell.began / 1000, UTC).astimezone()
+        face = replace(face, age=f"since {began:%H:%M}", notice=face.notice or KEYS)
     return face

@@ -50,6 +50,7 @@ class Shell:
         self.state = State()
         self.bill: Bill | None = None  # of the open connection, once it was asked for
         self.complaint = ""  # what did not work and only the user can mend
+        self.began = now().wall  # since when the receipt counts, in ms
         self._now = now
         self._client = client
         self._store = store

@@ -147,6 +147,7 @@ def test_keys_turn_to_each_screen_and_q_ends_it(stand: Stand) -> None:
         terminal.await_text("receipt")
         terminal.await_text("wake-ups")
         terminal.await_text("q quit")
+        terminal.await_text(" since ")
         terminal.type(b"x")
         terminal.await_text("· today")
         terminal.type(b"\t")
