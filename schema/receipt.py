@@ -3,12 +3,15 @@
 A Tally comes from whoever carries the connection; the field `receipt` shows it. Nothing is counted here.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import strawberry
 
 from schema.fields import shows
 from schema.scalars import Bytes, DateTime
+
+TAIL_S: Final = 1.0
+"""For so long a radio stays awake after it was used: what comes sooner costs no waking."""
 
 
 class Tally(NamedTuple):
@@ -20,6 +23,8 @@ class Tally(NamedTuple):
     messages_out: int
     pings: int
     """Those of the server."""
+    wakeups: int
+    """Bursts: what passes, in either direction, over TAIL_S after what passed before begins one."""
     lasted_s: float
 
 
@@ -46,6 +51,11 @@ class Receipt:
     messages_out: int = shows("tally.messages_out", "Messages to the client, without this answer.")
     pings: int = shows(
         "tally.pings", "WebSocket pings by which the server asked whether the client lives; they are no messages."
+    )
+    wakeups: int = shows(
+        "tally.wakeups",
+        "How often the client's radio woke: what passes, in either direction, over 1 s after what passed before, wakes "
+        "it. Pings do so too.",
     )
     since: DateTime = shows("since_ms", "When the connection was opened.")
 

@@ -69,6 +69,13 @@ class Metrics:
             buckets=_POWERS_OF_TEN[:-4],
             registry=self.registry,
         )
+        self._connection_wakeups = Histogram(
+            "commonwatt_connection_wakeups",
+            "Bursts over 1 s apart, each of which wakes the client's radio, on a connection that has ended.",
+            ["transport"],
+            buckets=_POWERS_OF_TEN[:-4],
+            registry=self.registry,
+        )
         self._connection_seconds = Histogram(
             "commonwatt_connection_seconds",
             "Time for which a connection that has ended was open.",
@@ -88,6 +95,7 @@ class Metrics:
             self._connection_bytes.labels(transport, direction).observe(size)
             self._connection_messages.labels(transport, direction).observe(messages)
         self._connection_pings.labels(transport).observe(tally.pings)
+        self._connection_wakeups.labels(transport).observe(tally.wakeups)
         self._connection_seconds.labels(transport).observe(tally.lasted_s)
 
     async def show(self, _: Request) -> Response:

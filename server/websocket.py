@@ -90,6 +90,7 @@ class DirectWebSocketProtocol(Writer):
     def data_received(self, data: bytes) -> None:
         """Take the upgrade request whole, then frames in any pieces."""
         self.came += len(data)
+        self.touch()
         if self.state == CONNECTING:
             if self._application is None:
                 self._shake_hands(data)

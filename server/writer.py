@@ -10,12 +10,14 @@ import fcntl
 import logging
 import struct
 import termios
+from math import inf
 from socket import SocketType
+from time import monotonic
 from typing import ClassVar
 
 from uvicorn.protocols.utils import is_ssl
 
-from schema.receipt import Tally
+from schema.receipt import TAIL_S, Tally
 from server.connection import CLOSED, CONNECTING, FLUSHING, OPEN
 from server.service import Service
 
@@ -42,8 +44,10 @@ class Writer(asyncio.Protocol):
         "quiet",
         "service",
         "state",
+        "touched_s",
         "transport",
         "unasked",
+        "wakeups",
         "went",
     )
 
@@ -59,6 +63,8 @@ class Writer(asyncio.Protocol):
         self.paused = False
         self.came = self.went = 0  # bytes, those of the handshake among them
         self.messages_in = self.messages_out = 0
+        self.wakeups = 0
+        self.touched_s = -inf  # when something passed last
         self.pings = self.passed = self.quiet = self.unasked = 0  # keep-alive's
         self._opened_s = 0.0
 
@@ -91,21 +97,30 @@ class Writer(asyncio.Protocol):
             if sent == len(frame):
                 self.went += sent
                 self.messages_out += messages
+                self.touch()
                 return
             self._direct = False
         elif self.state != OPEN:
             return
         else:
             sent = 0
+        self.touch()
         self.went += len(frame)
         self.messages_out += messages
         self._buffer(frame[sent:])
+
+    def touch(self) -> None:
+        """Note that something passes now."""
+        now_s = monotonic()
+        if now_s - self.touched_s > TAIL_S:
+            self.wakeups += 1
+        self.touched_s = now_s
 
     @property
     def tally(self) -> Tally:
         """What has passed so far, in bytes from the handshake on; TLS adds its own."""
         lasted_s = self.service.loop.time() - self._opened_s
-        return Tally(self.came, self.went, self.messages_in, self.messages_out, self.pings, lasted_s)
+        return Tally(self.came, self.went, self.messages_in, self.messages_out, self.pings, self.wakeups, lasted_s)
 
     @property
     def confirmed(self) -> int:

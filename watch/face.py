@@ -142,13 +142,15 @@ def rows_of(reading: Reading, zone: tzinfo | None = None) -> tuple[Row, ...]:
 
 def rows_of_receipt(receipt: Receipt, bill: Bill | None = None) -> tuple[Row, ...]:
     """Return what the device has cost so far, and beside it what the server has counted on the open connection."""
-    counted = ("", "", "") if bill is None else (size(bill.bytes_in), size(bill.bytes_out), str(bill.messages))
-    came, went, messages = (f"server {count}" if count else "" for count in counted)
+    counted: tuple[str, ...] = ("", "", "", "")
+    if bill is not None:
+        counted = size(bill.bytes_in), size(bill.bytes_out), str(bill.messages), str(bill.wakeups)
+    came, went, messages, wakeups = (f"server {count}" if count else "" for count in counted)
     return (
         Row("in", size(receipt.bytes_in), came),
         Row("out", size(receipt.bytes_out), went),
         Row("messages", str(receipt.messages), messages),
-        Row("wake-ups", str(receipt.wakeups)),
+        Row("wake-ups", str(receipt.wakeups), wakeups),
         Row("parsing", f"{receipt.parse_us / 1000:.1f} ms"),
     )
 

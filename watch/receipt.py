@@ -43,6 +43,7 @@ class Bill:
     bytes_in: int
     bytes_out: int
     messages: int
+    wakeups: int
 
 
 def read_bill(data: Mapping[str, Any]) -> Bill | None:
@@ -53,6 +54,7 @@ def read_bill(data: Mapping[str, Any]) -> Bill | None:
             "bytesOut": int(came),
             "messagesIn": int(messages_out),
             "messagesOut": int(messages_in),
+            "wakeups": int(wakeups),
         }:
-            return Bill(came, went, messages_in + messages_out)
+            return Bill(came, went, messages_in + messages_out, wakeups)
     return None

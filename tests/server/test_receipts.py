@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from schema.receipt import TAIL_S
 from tests.resolvers.frames import Publisher, eventually, home_state
 from tests.server.served import ask
 from tests.server.test_sse import events
@@ -21,7 +22,7 @@ from tests.watch.cable import Cable
 
 HOME = 'subscription { home(id: "demo.home-1") { load } }'
 LABELS = ("transport", "direction")
-RECEIPT = "{ receipt { bytesIn bytesOut messagesIn messagesOut pings since } }"
+RECEIPT = "{ receipt { bytesIn bytesOut messagesIn messagesOut pings wakeups since } }"
 
 
 class Caller:
@@ -71,11 +72,30 @@ async def test_the_server_counts_the_bytes_and_messages_that_the_wire_saw(url: s
         receipt = await caller.receipt()
         opened = datetime.fromisoformat(receipt.pop("since")).timestamp()
         assert abs(time.time() - opened) < 20
+        assert receipt.pop("wakeups") >= 1
         expected = {"bytesIn": caller.cable.to_server, "bytesOut": out, "messagesIn": 3, "messagesOut": 3, "pings": 0}
         assert receipt == expected
         later = await caller.receipt()
         assert (later["messagesIn"], later["messagesOut"]) == (4, 5)  # an answer is two: next, complete
         assert later["bytesIn"] == caller.cable.to_server
+
+
+async def test_what_passes_after_a_silence_wakes_a_radio_and_what_passes_at_once_does_not(
+    url: str, publisher: Publisher
+) -> None:
+    await publisher.publish(home_state())
+    async with calling(url) as caller:
+        began_s = time.monotonic()
+        before = (await caller.receipt())["wakeups"]
+        hurried = (await caller.receipt())["wakeups"]
+        if time.monotonic() - began_s < TAIL_S:
+            assert hurried == before
+        await caller.say(
+            type="subscribe", id="1", payload={"query": HOME.replace('home-1"', 'home-1", maxSilence: "PT1.5S"')}
+        )
+        for _ in range(3):
+            await caller.hear()
+        assert (await caller.receipt())["wakeups"] >= hurried + 2
 
 
 async def test_frames_that_go_out_together_are_counted_one_by_one(url: str, publisher: Publisher) -> None:
@@ -128,6 +148,7 @@ async def test_a_connection_that_ends_is_counted_without_saying_whose_it_was(url
     assert seen["bytes_sum websocket in"] == caller.cable.to_server
     assert (seen["messages_sum websocket in"], seen["messages_sum websocket out"]) == (2, 2)
     assert (seen["pings_sum websocket"], seen["seconds_count websocket"]) == (0, 1)
+    assert seen["wakeups_sum websocket"] >= 1
 
 
 async def test_an_event_stream_that_ends_is_counted_by_what_went_out(url: str, publisher: Publisher) -> None:
@@ -142,4 +163,5 @@ async def test_an_event_stream_that_ends_is_counted_by_what_went_out(url: str, p
     seen = await metrics(url)
     assert seen["bytes_sum event-stream out"] == sum(len("\n".join(lines)) + 2 for lines in blocks)
     assert (seen["messages_sum event-stream out"], seen["pings_sum event-stream"]) == (1, 1)
+    assert seen["wakeups_sum event-stream"] >= 1
     assert "bytes_sum event-stream in" not in seen

@@ -288,14 +288,14 @@ def test_durations_say_the_same_as_their_ms() -> None:
 
 
 def test_the_receipt_shows_exactly_what_is_asked_of_the_server(schema: GraphQLSchema) -> None:
-    counts = {"bytesIn": 1100, "bytesOut": 12_800, "messagesIn": 4, "messagesOut": 30}
+    counts = {"bytesIn": 1100, "bytesOut": 12_800, "messagesIn": 4, "messagesOut": 30, "wakeups": 3}
     assert set(selected(schema, DOCUMENTS["Receipt"])) == set(counts)
-    assert read_bill({"receipt": counts}) == Bill(12_800, 1100, 34)
+    assert read_bill({"receipt": counts}) == Bill(12_800, 1100, 34, 3)
 
     def shown(counts: dict[str, int]) -> list[str]:
         return [row.meaning for row in rows_of_receipt(Receipt(), read_bill({"receipt": counts}))]
 
-    assert shown(counts) == ["server 12.8 kB", "server 1.1 kB", "server 34", "", ""]
+    assert shown(counts) == ["server 12.8 kB", "server 1.1 kB", "server 34", "server 3", ""]
     for name in counts:
         assert shown(counts | {name: 7000}) != shown(counts)
 

@@ -75,7 +75,10 @@ async def test_who_opens_the_receipt_sees_what_the_server_has_counted(guarded_st
         device.put(on.Turned(Screen.RECEIPT))
         await device.until(lambda _: device.shell.bill is not None)
         after = device.shell.receipt
-        assert device.shell.bill == Bill(before.bytes_in, after.bytes_out, before.messages + 1)
+        bill = device.shell.bill
+        assert bill is not None
+        assert bill == Bill(before.bytes_in, after.bytes_out, before.messages + 1, bill.wakeups)
+        assert bill.wakeups > 0
         assert device.state.link is Standing.LIVE
         await device.until(lambda _: device.shell.receipt.messages == before.messages + 3)
         device.put(on.Network(up=False))

@@ -117,10 +117,12 @@ VIEWS: Final = {
     "hours, nothing and a trouble": {**nothing("gone"), "screen": "hours"},
     "hours, incomplete": hours(trouble="incomplete", reason="the history is away", figures=forecast()),
     "receipt": view(screen="receipt"),
-    "a receipt and the server's": view(screen="receipt", bill={"in": 12_800, "out": 1_100, "messages": 34}),
+    "a receipt and the server's": view(
+        screen="receipt", bill={"in": 12_800, "out": 1_100, "messages": 34, "wakeups": 12}
+    ),
     "a long receipt": view(
         screen="receipt",
-        bill={"in": 987_654_321, "out": 987_654_321, "messages": 1_234_567},
+        bill={"in": 987_654_321, "out": 987_654_321, "messages": 1_234_567, "wakeups": 123_456},
         receipt={"in": 987_654_321, "out": 987_654_321, "messages": 1_234_567, "wakeups": 123_456, "parse_us": 10**9},
     ),
     **{f"pairing, {phase}": pairing(phase) for phase in ("asking", "showing", "denied", "expired", "failed")},

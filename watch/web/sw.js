@@ -1,4 +1,4 @@
-const CACHE = "commonwatt-watch-68ac1c81f6e1";
+const CACHE = "commonwatt-watch-d62e4ce9740e";
 const FILES = ["./", "watch.css", "watch.js", "manifest.webmanifest", "icon.svg"];
 
 addEventListener("install", (event) => {

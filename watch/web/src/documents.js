@@ -38,7 +38,7 @@ export const DOCUMENTS = {
     "query Places{communities{id name homes{id name}}}"
   ],
   "Receipt": [
-    "5e96c06ed7dec6cc7b1721fe749e4b96adf469615a0e6582d81f8179a3df329c",
-    "query Receipt{receipt{bytesIn bytesOut messagesIn messagesOut}}"
+    "58c6a61df6f72ccb70777d121898ee5dc335ee54b57afbf6321fbe1047565a16",
+    "query Receipt{receipt{bytesIn bytesOut messagesIn messagesOut wakeups}}"
   ]
 };

@@ -127,6 +127,7 @@ export class Link {
 }
 
 function billOf(said) {
-  const counts = isObject(said) ? [said.bytesOut, said.bytesIn, said.messagesIn + said.messagesOut] : [];
-  return counts.length && counts.every(Number.isFinite) ? { in: counts[0], out: counts[1], messages: counts[2] } : null;
+  const counts = isObject(said) ? [said.bytesOut, said.bytesIn, said.messagesIn + said.messagesOut, said.wakeups] : [];
+  const [received, out, messages, wakeups] = counts;
+  return counts.length && counts.every(Number.isFinite) ? { in: received, out, messages, wakeups } : null;
 }

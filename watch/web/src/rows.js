@@ -44,7 +44,7 @@ export function receiptRows({ in: received, out, messages, wakeups, parse_us }, 
     ["in", ...size(received), bill ? size(bill.in).join(" ") : ""],
     ["out", ...size(out), bill ? size(bill.out).join(" ") : ""],
     ["messages", `${messages}`, "", bill ? `${bill.messages}` : ""],
-    ["wake-ups", `${wakeups}`, "", ""],
+    ["wake-ups", `${wakeups}`, "", bill ? `${bill.wakeups}` : ""],
     ["parsing", (parse_us / 1000).toFixed(1), "ms", ""],
   ];
 }
