@@ -227,7 +227,9 @@ def load_community(path: Path) -> Community:
     """Read a community's TOML file; raise RegistryError with the line or the key that is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RegistryError(f"{path}: not readable: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise RegistryError(f"{path}: not readable: {error}") from None
     return parse_community(text, str(path))
 
@@ -245,7 +247,13 @@ def parse_community(text: str, source: str = "community") -> Community:
 def describe(error: ValidationError) -> list[str]:
     """Return one line per fault: the key's path, what was expected, and the value found."""
     lines = []
-    for fault in error.errors(include_url=False, include_context=False):
+    faults = error.errors(include_url=False, include_context=False)
+    for fault in faults:
+        inside = len(fault["loc"])
+        if fault["type"] == "too_short" and any(
+            len(one["loc"]) > inside and one["loc"][:inside] == fault["loc"] for one in faults
+        ):
+            continue  # its items are there, and faulty
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":

@@ -6,9 +6,10 @@ holds of it, and publishes each home's readings together when their time comes.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from math import inf, isfinite
 from typing import Final
 
@@ -19,7 +20,7 @@ from bus.community import Community
 from bus.identifiers import check_id
 from bus.readings import Outgoing, ReadingsWriter
 from bus.registry import Registry, apply
-from meters.demo import simulated_communities
+from meters.demo import simulated_communities, simulated_community
 from meters.errors import OptionError
 from meters.pace import Pace
 from meters.patience import patiently
@@ -171,13 +172,8 @@ async def registered(bus: Bus, options: SimulationOptions, *, now: datetime) -> 
     """Return the communities to simulate as they are registered; register them where they are absent."""
     registry = Registry()
     await registry.load(bus)
-    wanted = simulated_communities(
-        options.homes or DEFAULT_HOMES, options.seed, options.community, event_clock=options.event_clock
-    )
-    if options.homes is None and options.community in registry.communities:
-        wanted = wanted[:1]
     communities = []
-    for community in wanted:
+    for community in _wanted(registry, options):
         history = registry.communities.get(community.id)
         if history is not None:
             communities.append(_usable(history.latest.community, community, options))
@@ -186,6 +182,23 @@ async def registered(bus: Bus, options: SimulationOptions, *, now: datetime) -> 
             log.info("registered", community=community.id, homes=len(community.homes))
             communities.append(community)
     return communities
+
+
+def _wanted(registry: Registry, options: SimulationOptions) -> Iterator[Community]:
+    """Yield the communities asked for; where no number of homes is, those that an earlier run registered."""
+    if options.homes is not None or options.community not in registry.communities:
+        homes = options.homes or DEFAULT_HOMES
+        yield from simulated_communities(homes, options.seed, options.community, event_clock=options.event_clock)
+        return
+    yield registry.communities[options.community].latest.community
+    for number in count(2):
+        history = registry.communities.get(f"{options.community}-{number}")
+        if history is None:
+            return
+        known = history.latest.community
+        if simulated_community(len(known.homes), options.seed, known.id).home_of_meter != known.home_of_meter:
+            return  # somebody's own, by chance of that name: its meters are not ours to play
+        yield known
 
 
 def _usable(known: Community, wanted: Community, options: SimulationOptions) -> Community:

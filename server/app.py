@@ -15,6 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from bus.client import Bus
 from bus.errors import BusError
@@ -159,7 +160,11 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
                     task.cancel()
 
     async def show_home(_: Request) -> Response:
-        return home_page(graphiql=options.development, watch=options.watch_directory is not None)
+        return home_page(
+            graphiql=options.development,
+            watch=options.watch_directory is not None,
+            pairing=options.tokens is not None,
+        )
 
     routes: list[BaseRoute] = [
         Route("/", show_home),
@@ -178,6 +183,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
             Route("/watch", lambda _: RedirectResponse("/watch/")),
             Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True), middleware=_PACKED),
         ]
+    routes.append(WebSocketRoute("/{path:path}", _show_no_socket))
     app = Starlette(
         routes=routes,
         middleware=[
@@ -215,6 +221,11 @@ async def _show_error(request: Request, error: Exception) -> Response:
         "extensions": {"code": "INTERNAL", "reference": reference},
     }
     return JSONResponse({"errors": [body]}, status_code=500)
+
+
+async def _show_no_socket(socket: WebSocket) -> None:
+    """Say that a WebSocket is not at this address: left alone, Starlette says 403, as if a token were refused."""
+    await socket.send_denial_response(Response(status_code=404))
 
 
 def _now_ms() -> int:

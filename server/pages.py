@@ -18,12 +18,13 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 _POLICY: Final = f"{POLICY_NOTHING}; style-src 'sha256-{_STYLE_HASH}'"
 
 
-def home_page(*, graphiql: bool, watch: bool) -> HTMLResponse:
+def home_page(*, graphiql: bool, watch: bool, pairing: bool) -> HTMLResponse:
     """Return the page at /: what there is, with links."""
     links = [
         *([("/graphql", "GraphiQL", "try queries and subscriptions, and read the schema")] if graphiql else []),
         *([("/watch/", "The watch", "what shows on a wrist")] if watch else []),
         ("/community/", "The community", "what its operator looks at"),
+        *([("/device", "Pair a device", "let in a watch that shows a code")] if pairing else []),
         ("/health", "Health", "whether the server answers"),
         ("/ready", "Ready", "whether NATS is connected and the data current"),
         ("/metrics", "Metrics", "for Prometheus"),

@@ -7,6 +7,7 @@ caller's too.
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -130,7 +131,8 @@ def _advice(error: OSError, host: str, port: int) -> str:
         return f"port {port} on {host} is in use: stop what listens there, or choose another with --port"
     if error.errno == errno.EACCES:
         return f"port {port} on {host} is not allowed to this user: choose one above 1023 with --port"
-    return f"cannot listen on {host}, port {port}: {error.strerror or error}"
+    reason = error.strerror if error.errno is None or error.errno < 0 else os.strerror(error.errno)
+    return f"cannot listen on {host}, port {port}: {reason or error}: choose another with --host"
 
 
 def _url(listener: socket.socket, host: str) -> str:

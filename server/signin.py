@@ -33,7 +33,7 @@ class RefusedError(Exception):
     """Raised when somebody is not let in; it says nothing about why."""
 
     def __init__(self) -> None:
-        super().__init__("sign in: send a valid token")
+        super().__init__("sign in: send a valid token (Authorization: Bearer ...)")
 
 
 class SignIn:

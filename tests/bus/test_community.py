@@ -128,6 +128,19 @@ def test_every_fault_has_a_line_of_its_own_that_begins_with_the_file(tmp_path: P
     assert all(line.startswith(f"{path}: ") for line in lines)
 
 
+def test_where_all_homes_are_faulty_their_faults_are_told_and_not_that_none_is_left() -> None:
+    with pytest.raises(RegistryError) as error:
+        parse_community(SMALL.replace("key = 0.6", "key = 7").replace("key = 0.4", "key = 8"))
+    assert [line.split(":")[1] for line in str(error.value).splitlines()] == [" homes[0].key", " homes[1].key"]
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    with pytest.raises(RegistryError) as error:
+        load_community(path)
+    assert str(error.value) == f"{path}: not readable: No such file or directory"
+
+
 def test_what_is_not_toml_is_named_by_its_line() -> None:
     with pytest.raises(RegistryError, match=r"not TOML: .*line 3"):
         parse_community('id = "demo"\nname = "Demo"\ntimezone = Vienna\n')

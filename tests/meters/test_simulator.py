@@ -12,7 +12,7 @@ from bus.reading import Reading, parse
 from bus.registry import Registry, apply, load_history
 from meters.demo import simulated_community
 from meters.errors import OptionError
-from meters.simulator import SimulationOptions, run_simulation
+from meters.simulator import SimulationOptions, registered, run_simulation
 from meters.sun import Place
 from tests.meters.passing import Passing
 from tests.meters.recording import held
@@ -137,6 +137,14 @@ async def test_a_community_of_ones_own_is_simulated_as_it_is_registered(bus: Bus
     await apply(bus, mine, now=NOON)
     await _run(bus, SimulationOptions(community="mine", duration=MINUTE))
     assert set(await held(bus, "mine")) == set(mine.home_of_meter)
+
+
+async def test_several_communities_go_on_together_and_one_that_only_has_such_a_name_is_left_alone(bus: Bus) -> None:
+    mine = simulated_community(5, 9, "mine").model_copy(update={"id": "demo-3"})
+    await apply(bus, mine, now=NOON)
+    for homes in (1001, None):
+        found = await registered(bus, SimulationOptions(homes=homes), now=NOON)
+        assert [(one.id, len(one.homes)) for one in found] == [("demo", 501), ("demo-2", 500)]
 
 
 async def test_cancelling_ends_it_at_once_and_what_was_acknowledged_stays(bus: Bus) -> None:

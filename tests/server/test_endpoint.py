@@ -337,6 +337,13 @@ async def test_the_legacy_protocol_is_refused_with_4406(url: str) -> None:
             assert await close_code(socket) == 4406
 
 
+async def test_a_socket_at_an_address_where_there_is_none_is_not_found_rather_than_refused(url: str) -> None:
+    for path in ("/other", "/", "/graphql/"):
+        with pytest.raises(InvalidStatus) as error:
+            await connect(url.replace("http", "ws") + path, subprotocols=[Subprotocol("graphql-transport-ws")])
+        assert error.value.response.status_code == 404, path
+
+
 async def test_a_page_of_another_origin_opens_no_socket(url: str) -> None:
     with pytest.raises(InvalidStatus) as error:
         await open_socket(url, origin="https://evil.example")

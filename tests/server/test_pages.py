@@ -36,12 +36,12 @@ def test_several_accept_headers_count_as_one() -> None:
 
 
 def test_the_home_page_links_only_what_there_is() -> None:
-    full = bytes(home_page(graphiql=True, watch=True).body).decode()
-    bare = bytes(home_page(graphiql=False, watch=False).body).decode()
+    full = bytes(home_page(graphiql=True, watch=True, pairing=True).body).decode()
+    bare = bytes(home_page(graphiql=False, watch=False, pairing=False).body).decode()
     for href in ("/community/", "/health", "/ready", "/metrics"):
         assert f'href="{href}"' in full
         assert f'href="{href}"' in bare
-    for href in ("/graphql", "/watch/"):
+    for href in ("/graphql", "/watch/", "/device"):
         assert f'href="{href}"' in full
         assert f'href="{href}"' not in bare
 
@@ -53,7 +53,7 @@ def test_a_message_is_shown_as_text() -> None:
 
 
 def test_the_policy_lets_the_page_have_its_own_style_and_nothing_else() -> None:
-    page = home_page(graphiql=True, watch=True)
+    page = home_page(graphiql=True, watch=True, pairing=True)
     (style,) = re.findall("<style>(.*?)</style>", bytes(page.body).decode())
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = page.headers["Content-Security-Policy"]

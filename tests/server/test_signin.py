@@ -62,7 +62,7 @@ def test_who_has_no_token_that_counts_is_refused_and_not_told_why(token: str | N
     sign_in, _ = porch(Signer())
     with pytest.raises(RefusedError) as refused:
         sign_in.enter(token)
-    assert str(refused.value) == "sign in: send a valid token"
+    assert str(refused.value) == "sign in: send a valid token (Authorization: Bearer ...)"
     assert refused.value.__cause__ is None
 
 

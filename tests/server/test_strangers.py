@@ -115,7 +115,12 @@ async def test_what_is_no_token_that_counts_is_answered_alike_and_nothing_is_tol
     ((kind, body),) = answers
     assert kind == "application/json; charset=utf-8"
     assert json.loads(body) == {
-        "errors": [{"message": "sign in: send a valid token", "extensions": {"code": "UNAUTHENTICATED"}}]
+        "errors": [
+            {
+                "message": "sign in: send a valid token (Authorization: Bearer ...)",
+                "extensions": {"code": "UNAUTHENTICATED"},
+            }
+        ]
     }
     text = str(logs)
     for _, token in bad_tokens(signer):
