@@ -19,6 +19,12 @@ from bus.streams import Retention, configurations, ensure_streams
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
+def pytest_configure() -> None:
+    """Heed Ctrl-C, in processes that tests start too: whoever runs the tests in a shell's background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def absent(reason: str) -> None:
     """Fail in CI, skip elsewhere: what a test needs is not there."""
     if os.environ.get("CI"):
