@@ -118,7 +118,7 @@ VIEWS: Final = {
     "hours, incomplete": hours(trouble="incomplete", reason="the history is away", figures=forecast()),
     "receipt": view(screen="receipt"),
     "a receipt and the server's": view(
-        screen="receipt", bill={"in": 12_800, "out": 1_100, "messages": 34, "wakeups": 12}
+        screen="receipt", bill={"in": 12_800, "out": 1_100, "messages": 34, "wakeups": 6}
     ),
     "a long receipt": view(
         screen="receipt",
