@@ -35,7 +35,7 @@ class Known:
         self.told.append(token_id)
         self._woken.set()
 
-    async def until(self, holds: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout: float = 60.0) -> None:
         async with asyncio.timeout(timeout):
             while not holds():
                 await self._woken.wait()
