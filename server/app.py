@@ -170,6 +170,7 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
         Route("/", show_home),
         Route("/graphql", endpoint),
         WebSocketRoute("/graphql", endpoint),
+        WebSocketRoute("/{path:path}", _show_no_socket),
         Route("/health", show_health),
         Route("/ready", Readiness(bus, directory, live, options.frame_age_s, drain).show),
         Route("/metrics", metrics.show),
@@ -183,7 +184,6 @@ def create_app(bus: Bus, options: ServerOptions) -> Starlette:
             Route("/watch", lambda _: RedirectResponse("/watch/")),
             Mount("/watch", Files(options.watch_directory, policy=POLICY_WATCH, html=True), middleware=_PACKED),
         ]
-    routes.append(WebSocketRoute("/{path:path}", _show_no_socket))
     app = Starlette(
         routes=routes,
         middleware=[

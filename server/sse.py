@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import Final
 
 import structlog
@@ -25,7 +24,8 @@ from schema.build import make_reference
 from schema.context import Context
 from schema.errors import translate
 from schema.operations import OperationError
-from schema.receipt import TAIL_S, Tally
+from schema.receipt import Tally
+from server.bursts import Bursts
 from server.documents import Request
 from server.drain import Leave
 from server.execution import Executor, Result, refusal
@@ -193,10 +193,11 @@ class Streams:
             await results.aclose()
 
 
-class _Stream:
+class _Stream(Bursts):
     """One response: the wire of its only member, its session, and what the guard looks after."""
 
     def __init__(self, hub: Hub, send: Send, context: Context) -> None:
+        super().__init__()
         self.paused = False
         self.context = context
         self.check: Callable[[], None] = lambda: None
@@ -209,9 +210,7 @@ class _Stream:
         self._written = asyncio.Event()
         self._offset = -1
         self._bytes = self._events = self._comments = 0  # that went out
-        self._wakeups = 0
         self._began_s = asyncio.get_running_loop().time()
-        self._touched_s = -inf
         self.aborted: Callable[[], object] = lambda: None
         """Ends the response at once."""
 
@@ -219,7 +218,7 @@ class _Stream:
     def tally(self) -> Tally:
         """What has passed so far, in bytes of blocks: nothing comes in, and comments are its pings."""
         lasted_s = asyncio.get_running_loop().time() - self._began_s
-        return Tally(0, self._bytes, 0, self._events, self._comments, self._wakeups, lasted_s)
+        return Tally(0, self._bytes, 0, self._events, self._comments, self.wakeups, lasted_s)
 
     # --- called by the group ---
 
@@ -287,10 +286,7 @@ class _Stream:
     async def send(self, event: bytes, *, more: bool = True) -> None:
         """Send bytes; wait for a client that takes none, but not for ever."""
         self._bytes += len(event)
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._touched_s > TAIL_S:
-            self._wakeups += 1
-        self._touched_s = now_s
+        self.touch()
         async with asyncio.timeout(STALL_S):
             await self._send({"type": "http.response.body", "body": event, "more_body": more})
 

@@ -10,19 +10,18 @@ import fcntl
 import logging
 import struct
 import termios
-from math import inf
 from socket import SocketType
-from time import monotonic
 from typing import ClassVar
 
 from uvicorn.protocols.utils import is_ssl
 
-from schema.receipt import TAIL_S, Tally
+from schema.receipt import Tally
+from server.bursts import Bursts
 from server.connection import CLOSED, CONNECTING, FLUSHING, OPEN
 from server.service import Service
 
 
-class Writer(asyncio.Protocol):
+class Writer(Bursts, asyncio.Protocol):
     """The writing half of a connection.
 
     Guarantees: frames go out in the order they were written, on plain TCP mostly without a copy;
@@ -44,16 +43,15 @@ class Writer(asyncio.Protocol):
         "quiet",
         "service",
         "state",
-        "touched_s",
         "transport",
         "unasked",
-        "wakeups",
         "went",
     )
 
     close_timeout_s: ClassVar[float] = 10.0
 
     def __init__(self, service: Service) -> None:
+        super().__init__()
         self._socket: SocketType | None = None  # on the transport's descriptor, while it takes plain bytes
         self._direct = False  # whether the transport held no bytes when last asked, and got none since
         self._timer: asyncio.TimerHandle | None = None  # ends what does not end itself
@@ -63,8 +61,6 @@ class Writer(asyncio.Protocol):
         self.paused = False
         self.came = self.went = 0  # bytes, those of the handshake among them
         self.messages_in = self.messages_out = 0
-        self.wakeups = 0
-        self.touched_s = -inf  # when something passed last
         self.pings = self.passed = self.quiet = self.unasked = 0  # keep-alive's
         self._opened_s = 0.0
 
@@ -108,13 +104,6 @@ class Writer(asyncio.Protocol):
         self.went += len(frame)
         self.messages_out += messages
         self._buffer(frame[sent:])
-
-    def touch(self) -> None:
-        """Note that something passes now."""
-        now_s = monotonic()
-        if now_s - self.touched_s > TAIL_S:
-            self.wakeups += 1
-        self.touched_s = now_s
 
     @property
     def tally(self) -> Tally:

@@ -338,7 +338,7 @@ async def test_the_legacy_protocol_is_refused_with_4406(url: str) -> None:
 
 
 async def test_a_socket_at_an_address_where_there_is_none_is_not_found_rather_than_refused(url: str) -> None:
-    for path in ("/other", "/", "/graphql/"):
+    for path in ("/other", "/", "/graphql/", "/static/graphql", "/community/graphql"):
         with pytest.raises(InvalidStatus) as error:
             await connect(url.replace("http", "ws") + path, subprotocols=[Subprotocol("graphql-transport-ws")])
         assert error.value.response.status_code == 404, path
