@@ -35,7 +35,8 @@ Hysteresis = Annotated[
     float,
     strawberry.argument(
         description="For fields with a `step`: how far beyond the border of its step a figure must be to leave it, in "
-        "steps, 0 to 0.5. What you show is at most 0.5 + hysteresis steps off; more of it brings fewer messages."
+        "steps, 0 to 0.5. What you show is at most 0.5 + hysteresis steps off, but while `every` makes it wait. "
+        "More of it brings fewer messages."
     ),
 ]
 
