@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from bus.client import Bus, Message
+from bus.community import Community
 from bus.reading import Reading, parse
 from bus.registry import Registry, apply, load_history
 from meters.demo import simulated_community
@@ -145,6 +146,10 @@ async def test_several_communities_go_on_together_and_one_that_only_has_such_a_n
     for homes in (1001, None):
         found = await registered(bus, SimulationOptions(homes=homes), now=NOON)
         assert [(one.id, len(one.homes)) for one in found] == [("demo", 501), ("demo-2", 500)]
+    told = found[1].model_dump(mode="json", exclude_defaults=True)
+    told["homes"][0]["meters"].append({"id": "added", "role": "PV"})
+    await apply(bus, Community.model_validate(told), now=NOON)
+    assert "added" in (await registered(bus, SimulationOptions(), now=NOON))[1].home_of_meter
 
 
 async def test_cancelling_ends_it_at_once_and_what_was_acknowledged_stays(bus: Bus) -> None:
